@@ -1,0 +1,41 @@
+# `make demo` and `make test` set themselves up; `make check` is the one to run all the time.
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
+BIN := .venv/bin
+
+.PHONY: venv demo test check format bench soak clean
+.DEFAULT_GOAL := check
+
+venv: .venv/.done
+
+.venv/.done: pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "Keryx needs Python 3.11 or newer"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+demo: venv
+	@$(BIN)/python examples/demo.py
+
+test: venv
+	$(BIN)/pytest $(ARGS)
+
+check: venv
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/ruff check --quiet .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest -q -m pure tests/unit
+
+format: venv
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: venv
+	$(BIN)/python tests/bench/run.py
+
+soak: venv
+	$(BIN)/pytest tests/e2e/test_chaos.py --soak -s
+
+clean:
+	rm -rf .venv dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

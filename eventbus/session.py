@@ -1,0 +1,237 @@
+"""Session: this process's life on the bus, and what it owns. Built on `State` alone, so every bus has the same.
+
+A session renews one key each second. Ownership keys name a session and are written only on change. An observer that has
+seen a session unchanged for `VALID` seconds takes over what it owned; the session itself counts `VALID` from before its
+last confirmed renewal was sent, so it stops first. Wall clocks are not compared.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import orjson
+
+from eventbus import subjects
+from eventbus.base import Entry, State
+from events.errors import BusError, Conflict, NotOwner, Unavailable
+from events.logs import Log
+
+RENEW = 1.0
+VALID = 3.0
+UNANSWERED = 2.0
+LOOK = 0.5
+
+# Counts on while the machine sleeps: a laptop that wakes up has lost what it owned.
+_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
+def boot_time() -> float:
+    """Seconds since the machine started, its sleep included."""
+    return time.clock_gettime(_CLOCK)
+
+
+class LeaseSession:
+    """One session after another: when one is lost, what it owned is lost and a new one begins."""
+
+    def __init__(
+        self,
+        leases: Callable[[], Awaitable[State]],
+        log: Log,
+        *,
+        on_silence: Callable[[str], Awaitable[None]],
+        clock: Callable[[], float] = boot_time,
+        is_alone: bool = False,
+    ) -> None:
+        self._has_left_overs = is_alone
+        self._leases, self._log, self._on_silence, self._clock = leases, log, on_silence, clock
+        self._id = ""
+        self._deadline = 0.0
+        self._revision = 0
+        self._lost = asyncio.Event()
+        self._begun = asyncio.Condition()
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Begin to renew."""
+        if self._task is None:
+            self._task = asyncio.create_task(self._live(), name="bus session")
+
+    @property
+    def alive(self) -> bool:
+        """Whether what this session owns is still its own."""
+        return bool(self._id) and self._clock() < self._deadline
+
+    async def _live(self) -> None:
+        while True:
+            try:
+                await self._begin()
+                await self._renew()
+            except BusError as error:
+                self._log.debug("No session on the bus", reason=str(error))
+            self._end()
+            await asyncio.sleep(RENEW / 4)
+
+    async def _begin(self) -> None:
+        leases = await self._leases()
+        if self._has_left_overs:
+            for key in await leases.keys(_session_key("")):
+                await leases.purge(key)
+            self._has_left_overs = False
+        sent, identity = self._clock(), uuid.uuid4().hex
+        self._revision = await leases.create(_session_key(identity), b"1")
+        async with self._begun:
+            self._id, self._deadline, self._lost = identity, sent + VALID, asyncio.Event()
+            self._begun.notify_all()
+
+    async def _renew(self) -> None:
+        """Renew until the session is lost."""
+        leases, key, count, pause = await self._leases(), _session_key(self._id), 1, RENEW
+        while self.alive:
+            await asyncio.sleep(pause)
+            sent, count, pause = self._clock(), count + 1, RENEW / 4
+            try:
+                async with asyncio.timeout(min(UNANSWERED, self._left)):
+                    self._revision = await leases.update(key, b"%d" % count, self._revision)
+            except Conflict:
+                return  # the key is gone: the bus lost its data, or somebody took over
+            except (BusError, TimeoutError) as error:
+                if isinstance(error, TimeoutError):
+                    await self._on_silence("a renewal of the session was not answered")
+                # Written or not, nobody else writes this key: learn its revision and go on.
+                with contextlib.suppress(Unavailable, TimeoutError):
+                    async with asyncio.timeout(self._left):
+                        self._revision = await self._read_revision(leases, key)
+            else:
+                self._deadline, pause = sent + VALID, RENEW
+
+    @property
+    def _left(self) -> float:
+        return max(0.0, self._deadline - self._clock())
+
+    async def _read_revision(self, leases: State, key: str) -> int:
+        entry = await leases.get(key)
+        if entry is None:
+            raise Conflict("the session's key is gone")
+        return entry.revision
+
+    def _end(self) -> None:
+        if self._id:
+            self._log.warning("Lost the session on the bus; what it owned is paused")
+        self._id, self._deadline = "", 0.0
+        self._lost.set()
+
+    @asynccontextmanager
+    async def own(self, name: str, on_standby: Callable[[], None] | None = None) -> AsyncIterator[HeldLease]:
+        """Wait until `name` is free, and own it until the session is lost or the block ends."""
+        await self.start()
+        key = subjects.key("owner", name)
+        lease = await self._take(key, on_standby or _nothing)
+        try:
+            yield lease
+        finally:
+            if lease.held:
+                with contextlib.suppress(BusError):
+                    await (await self._leases()).update(key, b"", lease.revision)
+
+    async def _take(self, key: str, on_standby: Callable[[], None]) -> HeldLease:
+        watch, is_standby = _Watch(self._clock), False
+        while True:
+            identity = await self._identity()
+            try:
+                leases = await self._leases()
+                entry = await leases.get(key)
+                if entry is None or await watch.is_free(leases, entry):
+                    value = orjson.dumps({"session": identity})
+                    revision = await leases.update(key, value, entry.revision if entry else 0)
+                    if self.alive and identity == self._id:
+                        return HeldLease(self, key, revision)
+                    continue
+                if not is_standby:
+                    is_standby = True
+                    self._log.info("Not the LEADER, stand by ...", name=key)
+                    on_standby()
+            except BusError as error:
+                self._log.debug("Cannot take ownership yet", key=key, reason=str(error))
+            await asyncio.sleep(LOOK)
+
+    async def _identity(self) -> str:
+        async with self._begun:
+            await self._begun.wait_for(lambda: self.alive)
+        return self._id
+
+    async def aclose(self) -> None:
+        """End the session: what it owned is free at once."""
+        if self._task is None:
+            return
+        self._task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._task
+        identity, alive = self._id, self.alive
+        self._id, self._deadline = "", 0.0
+        self._lost.set()
+        if alive:
+            with contextlib.suppress(BusError, TimeoutError):
+                async with asyncio.timeout(1):
+                    await (await self._leases()).purge(_session_key(identity))
+
+
+def _nothing() -> None:
+    """Nobody wants to know."""
+
+
+def _session_key(identity: str) -> str:
+    return subjects.key("session", identity)
+
+
+class HeldLease:
+    """Ownership of one name by one session."""
+
+    def __init__(self, session: LeaseSession, key: str, revision: int) -> None:
+        self._session, self.key, self.revision = session, key, revision
+        self._identity, self._lost = session._id, session._lost
+
+    @property
+    def held(self) -> bool:
+        """Whether the deadline of the session that took it has not passed."""
+        return self._session.alive and self._session._id == self._identity
+
+    def require(self) -> None:
+        """NotOwner unless held."""
+        if not self.held:
+            raise NotOwner("the session that owned this is over")
+
+    async def lost(self) -> None:
+        """Returns when the session is over."""
+        await self._lost.wait()
+
+
+class _Watch:
+    """How long a session has been seen unchanged."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._seen: tuple[str, int] | None = None
+        self._since = 0.0
+
+    async def is_free(self, leases: State, owner: Entry) -> bool:
+        """Whether the owner that `owner` names is gone."""
+        if not owner.value:
+            return True
+        identity = str(orjson.loads(owner.value)["session"])
+        renewed = await leases.get(_session_key(identity))
+        if renewed is None:
+            return True
+        seen = (identity, renewed.revision)
+        if seen != self._seen:
+            self._seen, self._since = seen, self._clock()
+            return False
+        if self._clock() - self._since < VALID:
+            return False
+        with contextlib.suppress(BusError):
+            await leases.purge(_session_key(identity))
+        return True

@@ -1,0 +1,113 @@
+"""The commands, with their options. Each does no more than call the module that does the work."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from events import logs
+from events.app.cli import services
+from events.errors import UserError
+from events.version import VERSION
+
+USAGE = 2
+
+app = typer.Typer(
+    name="keryx",
+    help="Event-driven automation for Kubernetes and for one machine.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+def _guarded(command: Callable[..., int]) -> Callable[..., None]:
+    """User errors as lines on stderr and exit code 2."""
+
+    @functools.wraps(command)
+    def run(*args: Any, **options: Any) -> None:
+        try:
+            code = command(*args, **options)
+        except UserError as error:
+            print(f"keryx: {error}", file=sys.stderr)  # noqa: T201
+            code = USAGE
+        raise typer.Exit(code)
+
+    return run
+
+
+@app.command("run")
+@_guarded
+def run(
+    paths: Annotated[list[Path], typer.Argument(help="Files or folders with manifests.")],
+    namespace: Annotated[str, typer.Option(help="Namespace of objects that name none.")] = "default",
+    data: Annotated[Path, typer.Option(help="Where the bus keeps its data.")] = Path(".keryx"),
+    address: Annotated[str, typer.Option(help="Where endpoints listen; 0.0.0.0 for every interface.")] = "127.0.0.1",
+    credentials: Annotated[Path | None, typer.Option(help="Folder with secrets/NAME/KEY and config/NAME/KEY.")] = None,
+    kubeconfig: Annotated[Path | None, typer.Option(help="Create objects in this cluster.")] = None,
+    metrics_port: Annotated[int, typer.Option(help="Port of /metrics and /readyz; 0 takes any, -1 none.")] = -1,
+    grace: Annotated[float, typer.Option(help="Seconds that running actions get at the end.")] = 25.0,
+    log_level: Annotated[str, typer.Option(envvar="LOG_LEVEL", help="debug, info, warn or error.")] = "info",
+    *,
+    check: Annotated[bool, typer.Option("--check", help="Validate and stop.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print objects instead of creating them.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Take changed files without a restart.")] = False,
+) -> int:
+    """Run the EventBus, EventSource and Sensor objects of some files, without a cluster."""
+    from events.app import run as running
+
+    logs.set_up(log_level)
+    options = running.Options(
+        paths=paths,
+        namespace=namespace,
+        data=data,
+        address="" if address in ("0.0.0.0", "::") else address,  # noqa: S104 - asked for
+        credentials=credentials,
+        kubeconfig=kubeconfig,
+        dry_run=dry_run,
+        watch=watch,
+        metrics_port=None if metrics_port < 0 else metrics_port,
+        grace=grace,
+        version=VERSION,
+    )
+    objects, problems = running.load(options)
+    for problem in problems:
+        print(f"{problem.severity.value}: {problem}", file=sys.stderr)  # noqa: T201
+    if running.refused(problems):
+        return USAGE
+    if check:
+        print(f"{len(objects.sources)} event sources and {len(objects.sensors)} sensors are valid")  # noqa: T201
+        return 0
+    from events import process
+
+    return process.start(lambda: running.run(options, objects))
+
+
+@app.command("sensor-service")
+def sensor_service(
+    object: Annotated[Path | None, typer.Option("--object", help="Take the Sensor from this file.")] = None,
+) -> None:
+    """Run the Sensor of SENSOR_OBJECT on the bus of EVENTBUS_CONFIG: what a sensor pod does."""
+    raise typer.Exit(services.main("sensor-service", object))
+
+
+@app.command("eventsource-service")
+def event_source_service(
+    object: Annotated[Path | None, typer.Option("--object", help="Take the EventSource from this file.")] = None,
+) -> None:
+    """Run the EventSource of EVENTSOURCE_OBJECT on the bus of EVENTBUS_CONFIG: what an event source pod does."""
+    raise typer.Exit(services.main("eventsource-service", object))
+
+
+@app.command("version")
+def version() -> None:
+    """Print the version."""
+    print(VERSION)  # noqa: T201
+
+

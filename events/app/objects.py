@@ -1,0 +1,205 @@
+"""The objects of a run: manifests parsed, validated one by one and against each other. All problems at once."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
+
+from eventbus import validation as bus_validation
+from eventbus.types import EventBus
+from events.app.documents import Document
+from events.errors import InvalidObject
+from events.model import Model
+from events.problems import Problem, Problems, did_you_mean
+from events.resources import API_VERSION
+from eventsources import validation as source_validation
+from eventsources.types import EventSource
+from sensors import validation as sensor_validation
+from sensors.registry import PRECEDENCE, TRIGGERS
+from sensors.types import Sensor
+
+DEFAULT_NAMESPACE = "default"
+DEFAULT_BUS = "default"
+_OURS = ("EventBus", "EventSource", "Sensor")
+M = TypeVar("M", bound=Model)
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """Names one object."""
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
+@dataclass(slots=True)
+class Objects:
+    """What a set of manifests describes, with the place of each."""
+
+    buses: dict[Key, EventBus] = field(default_factory=dict)
+    sources: dict[Key, EventSource] = field(default_factory=dict)
+    sensors: dict[Key, Sensor] = field(default_factory=dict)
+    values: dict[tuple[str, str], dict[str, bytes]] = field(default_factory=dict)
+    """("secrets" | "config", name) -> key -> value."""
+    places: dict[tuple[str, Key], Document] = field(default_factory=dict)
+
+    def bus_key(self, owner: Key, name: str | None) -> Key:
+        """The EventBus that an object uses."""
+        return Key(owner.namespace, name or DEFAULT_BUS)
+
+
+class Loader:
+    """Parses and validates documents."""
+
+    def __init__(self, namespace: str = DEFAULT_NAMESPACE) -> None:
+        self._namespace = namespace
+        self.objects = Objects()
+        self.problems: list[Problem] = []
+
+    def load(self, documents: Iterable[Document], *, can_create: bool) -> None:
+        """Take all documents. `can_create`: there is a Kubernetes API (or a dry run) to create objects in."""
+        for document in documents:
+            self._take(document)
+        self._check_references(can_create)
+
+    # ---- one document
+
+    def _take(self, document: Document) -> None:
+        kind, version = document.raw.get("kind"), document.raw.get("apiVersion")
+        if kind in _OURS and version == API_VERSION:
+            self._take_ours(document, str(kind))
+        elif kind in ("Secret", "ConfigMap") and version == "v1":
+            self._take_values(document, str(kind))
+        elif kind in _OURS:
+            self._say(document, "apiVersion", f"{version!r} is not a version of {kind}", f"write {API_VERSION}")
+        elif not isinstance(kind, str) or not isinstance(version, str):
+            self._say(document, "", "apiVersion and kind are required")
+        elif (cure := did_you_mean(kind, (*_OURS, "Secret", "ConfigMap"))) or version.startswith(
+            "argoproj.io/v1alpha1"
+        ):
+            if not cure and kind.endswith(("Workflow", "WorkflowTemplate")):
+                return  # for the workflow controller; no concern of this command
+            self._say(document, "kind", f"unknown kind {kind!r}", cure or f"known here: {', '.join(_OURS)}")
+
+    def _take_ours(self, document: Document, kind: str) -> None:
+        metadata = document.raw.get("metadata")
+        name = metadata.get("name") if isinstance(metadata, dict) else None
+        if not isinstance(name, str) or not name:
+            self._say(document, "metadata.name", "required")
+            return
+        assert isinstance(metadata, dict)
+        key = Key(metadata.get("namespace") or self._namespace, name)
+        if (other := self.objects.places.get((kind, key))) is not None:
+            self._say(document, "metadata.name", f"{kind} {key} is also in {other.file}", "keep one of them")
+            return
+        self.objects.places[kind, key] = document
+        if kind == "EventBus":
+            self._keep(document, key, EventBus, bus_validation.validate, self.objects.buses)
+        elif kind == "EventSource":
+            self._keep(document, key, EventSource, source_validation.validate, self.objects.sources)
+        else:
+            self._keep(document, key, Sensor, sensor_validation.validate, self.objects.sensors)
+
+    def _keep(
+        self,
+        document: Document,
+        key: Key,
+        model: type[M],
+        validate: Callable[[M], Problems],
+        into: dict[Key, M],
+    ) -> None:
+        try:
+            parsed = model.parse(document.raw)
+        except InvalidObject as error:
+            self._add(document, error.problems)
+            return
+        self._add(document, validate(parsed))
+        into[key] = parsed
+
+    def _take_values(self, document: Document, kind: str) -> None:
+        raw = document.raw
+        name = str((raw.get("metadata") or {}).get("name") or "")
+        values: dict[str, bytes] = {}
+        for field_name in ("data", "stringData", "binaryData"):
+            for key, value in (raw.get(field_name) or {}).items():
+                is_base64 = field_name == "binaryData" or (kind == "Secret" and field_name == "data")
+                try:
+                    values[str(key)] = base64.b64decode(str(value), validate=True) if is_base64 else str(value).encode()
+                except (binascii.Error, ValueError):
+                    self._say(document, f"{field_name}.{key}", "is not base64", "write it under stringData as it is")
+        self.objects.values["secrets" if kind == "Secret" else "config", name] = values
+
+    # ---- against each other
+
+    def _check_references(self, can_create: bool) -> None:  # noqa: FBT001 - one caller
+        objects = self.objects
+        for kind, found in (("EventSource", objects.sources), ("Sensor", objects.sensors)):
+            for key, one in found.items():
+                self._check_bus(objects.places[kind, key], key, one.spec.event_bus_name)
+        documents = {id(one): objects.places["EventSource", key] for key, one in objects.sources.items()}
+        for one, problem in source_validation.clashes(list(objects.sources.values())):
+            self._add(documents[id(one)], [problem])
+        for key, sensor in objects.sensors.items():
+            document = objects.places["Sensor", key]
+            self._check_events(document, key, sensor)
+            if not can_create:
+                self._check_kube(document, sensor)
+
+    def _check_bus(self, document: Document, owner: Key, name: str | None) -> None:
+        key = self.objects.bus_key(owner, name)
+        if key in self.objects.buses or (name in (None, DEFAULT_BUS) and ("EventBus", key) not in self.objects.places):
+            return  # none is described: the embedded one
+        if ("EventBus", key) in self.objects.places:
+            return  # it is there, with problems of its own
+        known = [bus.name for bus in self.objects.buses if bus.namespace == owner.namespace]
+        self._say(document, "spec.eventBusName", f"there is no EventBus {name!r}", did_you_mean(str(name), known))
+
+    def _check_events(self, document: Document, key: Key, sensor: Sensor) -> None:
+        """A dependency on an event that nobody here publishes is odd, but other publishers may share the bus."""
+        published = {
+            (source.name, event)
+            for source, one in self.objects.sources.items()
+            if source.namespace == key.namespace
+            for events in one.spec.sources.values()
+            for event in events
+        }
+        for index, dependency in enumerate(sensor.spec.dependencies):
+            topic = (dependency.event_source_name, dependency.event_name)
+            if published and all(topic) and topic not in published:
+                known = [f"{source}/{event}" for source, event in sorted(published)]
+                problems = Problems(f"spec.dependencies[{index}]")
+                problems.warn(
+                    "", f"no event source here publishes {'/'.join(topic)}", did_you_mean("/".join(topic), known)
+                )
+                self._add(document, problems)
+
+    def _check_kube(self, document: Document, sensor: Sensor) -> None:
+        for index, trigger in enumerate(sensor.spec.triggers):
+            kinds = trigger.template.kinds if trigger.template else {}
+            kind = next((key for key in PRECEDENCE if key in kinds), "")
+            if kind in TRIGGERS.rows and TRIGGERS.load(kind).needs_kube:
+                self._say(
+                    document,
+                    f"spec.triggers[{index}].template.{kind}",
+                    "there is no Kubernetes API to act on",
+                    "give --kubeconfig FILE, or --dry-run to print what would be created",
+                )
+
+    # ---- saying it
+
+    def _say(self, document: Document, path: str, message: str, cure: str = "") -> None:
+        self._add(document, [Problem(path, message, cure)])
+
+    def _add(self, document: Document, problems: Iterable[Problem]) -> None:
+        self.problems += [replace(problem, object=document.name, file=document.file) for problem in problems]
+
+
+def plain(model: Model) -> Any:
+    """A model as comparable data: whether an object has changed."""
+    return model.model_dump(mode="python")

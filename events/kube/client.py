@@ -1,0 +1,317 @@
+"""The contract of `api` against an API server: raw dicts over HTTP, every call with a deadline."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import aiohttp
+import orjson
+
+from events.errors import ActionError
+from events.kube import objects
+from events.kube.api import KubeApi, KubeError, Object, Resource
+from events.kube.connection import Connection, Link
+
+DEADLINE = 30.0
+MAX_BODY = 64 * 2**20
+"""Bytes of one answer; a list of all objects of a large cluster fits."""
+MAX_WATCH_EVENT = 16 * 2**20
+_WATCH_SLACK = 10.0
+"""Seconds a server may take longer than asked to end a watch."""
+_REDISCOVER = 5.0
+"""Seconds between two discoveries of one group-version: a kind that is missing may just have been installed."""
+_TRIES = 5
+_NO_TIMEOUT = aiohttp.ClientTimeout(total=None)
+"""The deadline is kept around the whole call."""
+_AGAIN = (429, 500, 502, 503, 504)
+
+
+async def connect(
+    kubeconfig: str | None = None, *, context: str | None = None, deadline: float = DEADLINE
+) -> KubeClient:
+    """A client that has read its configuration: `kubeconfig`, else the pod's service account, else ~/.kube/config.
+
+    UserError naming the file when it cannot be used. No request is made.
+    """
+    client = KubeClient(kubeconfig, context=context, deadline=deadline)
+    await client.open()
+    return client
+
+
+class KubeClient(KubeApi):
+    """One API server; reads its configuration at the first call, or in `open`."""
+
+    def __init__(
+        self,
+        kubeconfig: str | None = None,
+        *,
+        context: str | None = None,
+        deadline: float = DEADLINE,
+        max_body: int = MAX_BODY,
+    ) -> None:
+        self._connection = Connection(kubeconfig, context, deadline=deadline)
+        self._deadline, self._max_body = deadline, max_body
+        self._kinds: dict[str, dict[str, Resource]] = {}
+        self._discovered_at: dict[str, float] = {}
+        self._discovering: dict[str, asyncio.Lock] = {}
+
+    async def open(self) -> None:
+        """Read the configuration; UserError when it cannot be used."""
+        await self._connection.link()
+
+    async def aclose(self) -> None:
+        await self._connection.aclose()
+
+    async def resource(self, api_version: str, kind: str) -> Resource:
+        found = self._kinds.get(api_version, {}).get(kind)
+        if found is None:
+            async with self._discovering.setdefault(api_version, asyncio.Lock()):
+                await self._discover(api_version, kind)
+            found = self._kinds.get(api_version, {}).get(kind)
+        if found is None:
+            raise KubeError(404, "NotFound", f"no matches for kind {kind!r} in version {api_version!r}")
+        return found
+
+    async def create(self, obj: Object, *, namespace: str | None = None) -> Object:
+        resource = await self.resource(*objects.kind_of(obj))
+        home = objects.home(obj, namespace)
+        if resource.namespaced and home is None:
+            raise KubeError(400, "BadRequest", f"{objects.describe(obj)} needs a namespace")
+        return await self._call("POST", objects.path(resource, namespace=home), body=obj)
+
+    async def get(self, resource: Resource, name: str, *, namespace: str | None = None) -> Object:
+        return await self._call("GET", objects.path(resource, namespace=namespace, name=name))
+
+    async def list(
+        self,
+        resource: Resource,
+        *,
+        namespace: str | None = None,
+        label_selector: str = "",
+        field_selector: str = "",
+    ) -> Object:
+        params = {"labelSelector": label_selector, "fieldSelector": field_selector}
+        return await self._call("GET", objects.path(resource, namespace=namespace), params=params)
+
+    async def replace(self, obj: Object, *, namespace: str | None = None, status: bool = False) -> Object:
+        resource = await self.resource(*objects.kind_of(obj))
+        name = objects.metadata(obj).get("name") or ""
+        where = objects.path(resource, namespace=objects.home(obj, namespace), name=name, status=status)
+        return await self._call("PUT", where, body=obj)
+
+    async def patch(
+        self,
+        resource: Resource,
+        name: str,
+        body: Any,
+        *,
+        content_type: str,
+        namespace: str | None = None,
+        params: Mapping[str, str] | None = None,
+        status: bool = False,
+    ) -> Object:
+        where = objects.path(resource, namespace=namespace, name=name, status=status)
+        return await self._call("PATCH", where, params=params, body=body, content_type=content_type)
+
+    async def delete(
+        self, resource: Resource, name: str, *, namespace: str | None = None, options: Object | None = None
+    ) -> Object:
+        where = objects.path(resource, namespace=namespace, name=name)
+        body = {"apiVersion": "v1", "kind": "DeleteOptions"} | options if options else None
+        return await self._call("DELETE", where, body=body)
+
+    async def watch(
+        self,
+        resource: Resource,
+        *,
+        namespace: str | None = None,
+        resource_version: str = "",
+        label_selector: str = "",
+        field_selector: str = "",
+        timeout_seconds: int = 300,
+    ) -> AsyncIterator[Object]:
+        params = {
+            "watch": "true",
+            "allowWatchBookmarks": "true",
+            "timeoutSeconds": str(timeout_seconds),
+            "resourceVersion": resource_version,
+            "labelSelector": label_selector,
+            "fieldSelector": field_selector,
+        }
+        where = objects.path(resource, namespace=namespace)
+        timeout = aiohttp.ClientTimeout(total=timeout_seconds + _WATCH_SLACK, sock_connect=self._deadline)
+        what = f"GET {(await self._connection.link()).server}{where} (watch)"
+        try:
+            async with await self._send("GET", where, params, timeout=timeout) as response:
+                if response.status >= 400:
+                    raise _refusal(response, await self._body(response))
+                async for line in _lines(response.content):
+                    yield _event(line)
+        except (aiohttp.ClientError, OSError) as error:
+            raise _no_answer(what, error) from error
+
+    async def _call(
+        self,
+        method: str,
+        where: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        body: Any = None,
+        content_type: str = "application/json",
+    ) -> Object:
+        """The answer to one request, as an object; everything it needs happens within the deadline."""
+        data = None if body is None else objects.encoded(body)
+        what = f"{method} {(await self._connection.link()).server}{where}"
+        try:
+            async with asyncio.timeout(self._deadline):
+                text = await self._answer(method, where, params or {}, data, content_type)
+        except TimeoutError as error:
+            raise ActionError(f"{what}: no answer within {self._deadline:g} s") from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise _no_answer(what, error) from error
+        try:
+            answer = orjson.loads(text)
+        except orjson.JSONDecodeError as error:
+            raise ActionError(f"{what}: the answer is not JSON: {error}") from error
+        if not isinstance(answer, dict):
+            raise ActionError(f"{what}: the answer is not an object")
+        return answer
+
+    async def _answer(
+        self, method: str, where: str, params: Mapping[str, str], data: bytes | None, content_type: str
+    ) -> bytes:
+        """The body of the first answer that is no reason to ask again."""
+        loop, tries = asyncio.get_running_loop(), 0
+        end = loop.time() + self._deadline
+        while True:
+            tries += 1
+            async with await self._send(method, where, params, data, content_type) as response:
+                text = await self._body(response)
+            if response.status < 300:
+                return text
+            pause = _pause(response) if method == "GET" and tries < _TRIES else None
+            if pause is None or loop.time() + pause >= end:
+                raise _refusal(response, text)
+            await asyncio.sleep(pause)
+
+    async def _send(
+        self,
+        method: str,
+        where: str,
+        params: Mapping[str, str],
+        data: bytes | None = None,
+        content_type: str = "",
+        *,
+        timeout: aiohttp.ClientTimeout = _NO_TIMEOUT,
+    ) -> aiohttp.ClientResponse:
+        """The answer's head; credentials that are refused are renewed once."""
+
+        async def request(link: Link) -> aiohttp.ClientResponse:
+            headers = {"Accept": "application/json", "User-Agent": "keryx", **await link.headers()}
+            return await link.session.request(
+                method,
+                f"{link.server}{where}",
+                params={name: value for name, value in params.items() if value},
+                data=data,
+                headers=headers | {"Content-Type": content_type} if data is not None else headers,
+                allow_redirects=False,  # an API server has none, and credentials go nowhere else
+                timeout=timeout,
+                **link.arguments,
+            )
+
+        link = await self._connection.link()
+        response = await request(link)
+        if response.status != 401:
+            return response
+        async with response:
+            refusal = _refusal(response, await self._body(response))
+        if not await self._connection.renew(link):
+            raise refusal
+        return await request(await self._connection.link())
+
+    async def _body(self, response: aiohttp.ClientResponse) -> bytes:
+        text = bytearray()
+        async for chunk in response.content.iter_any():
+            text += chunk
+            if len(text) > self._max_body:
+                response.close()
+                raise ActionError(f"{response.method} {response.url}: the answer is over {self._max_body} bytes")
+        return bytes(text)
+
+    async def _discover(self, api_version: str, kind: str) -> None:
+        """Learn the kinds of a group-version, unless somebody just did."""
+        now = asyncio.get_running_loop().time()
+        if kind in self._kinds.get(api_version, {}) or now - self._discovered_at.get(api_version, -60.0) < _REDISCOVER:
+            return
+        try:
+            answer = await self._call("GET", objects.group_path(api_version))
+        except KubeError as error:
+            if error.status != 404:
+                raise
+            answer = {}
+        self._discovered_at[api_version] = now
+        group, _, version = api_version.rpartition("/")
+        self._kinds[api_version] = {
+            found["kind"]: Resource(group, version, found["name"], found["kind"], namespaced=bool(found["namespaced"]))
+            for found in reversed(answer.get("resources") or [])
+            if "/" not in found["name"]
+        }
+
+
+async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
+    """The lines of a body; ActionError when one has no end."""
+    rest = bytearray()
+    async for chunk in content.iter_any():
+        start = len(rest)
+        rest += chunk
+        while (end := rest.find(b"\n", start)) >= 0:
+            if line := bytes(rest[:end]).strip():
+                yield line
+            del rest[: end + 1]
+            start = 0
+        if len(rest) > MAX_WATCH_EVENT:
+            raise ActionError(f"a watch event is over {MAX_WATCH_EVENT} bytes")
+    if rest.strip():
+        raise ActionError("the watch broke off in the middle of an event")
+
+
+def _event(line: bytes) -> Object:
+    try:
+        event = orjson.loads(line)
+        kind, obj = event["type"], event["object"]
+    except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+        raise ActionError(f"a watch event cannot be read: {error}") from error
+    if kind == "ERROR":
+        raise _from_status(obj, 500)
+    return {"type": kind, "object": obj}
+
+
+def _pause(response: aiohttp.ClientResponse) -> float | None:
+    """Seconds after which the server wants to be asked again, if it says so."""
+    text = response.headers.get("Retry-After", "")
+    return float(text) if response.status in _AGAIN and text.isdigit() else None
+
+
+def _refusal(response: aiohttp.ClientResponse, text: bytes) -> KubeError:
+    """The error of an answer: its Status object, or what a proxy in between said."""
+    try:
+        status = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        status = None
+    if isinstance(status, dict) and status.get("kind") == "Status":
+        return _from_status(status, response.status)
+    said = text[:200].decode("utf-8", "replace").strip()
+    return KubeError(response.status, response.reason or "", said or f"{response.method} {response.url.path} refused")
+
+
+def _from_status(status: Any, code: int) -> KubeError:
+    if not isinstance(status, dict):
+        return KubeError(code, "", "the API server sent an error without a Status")
+    return KubeError(status.get("code") or code, status.get("reason") or "", status.get("message") or "refused")
+
+
+def _no_answer(what: str, error: Exception) -> ActionError:
+    why = "timed out" if isinstance(error, TimeoutError) else str(error) or type(error).__name__
+    return ActionError(f"{what}: no answer from the API server: {why}")

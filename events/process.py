@@ -1,0 +1,173 @@
+"""Run a service: signals, drain, the health endpoint. Used by every long-running command.
+
+SIGTERM and SIGINT ask the work to stop; it gets `grace` seconds, then it is cancelled. A second signal ends the
+process at once. `/healthz` says that the loop turns, `/readyz` what is not ready yet, `/metrics` the numbers. A port in
+use never stops the data path: it is tried again until it is free.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+from events.backoff import Endless
+from events.errors import KeryxError
+from events.logs import Log
+from events.metrics import CONTENT_TYPE, Metrics
+
+Work = Callable[["Process"], Awaitable[None]]
+
+
+class Readiness:
+    """What must be ready before the process is: name -> why it is not."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[str, str] = {}
+
+    def waiting(self, name: str, reason: str) -> None:
+        """`name` is not ready, for this reason."""
+        self._waiting[name] = reason
+
+    def ready(self, name: str) -> None:
+        """`name` is ready."""
+        self._waiting.pop(name, None)
+
+    @property
+    def reasons(self) -> dict[str, str]:
+        """What is not ready, and why."""
+        return dict(self._waiting)
+
+
+class Process:
+    """What the parts of a running service share."""
+
+    def __init__(self, metrics: Metrics, log: Log, *, grace: float, metrics_port: int | None) -> None:
+        self.metrics, self.log, self.grace = metrics, log, grace
+        self.readiness = Readiness()
+        self.stopping = asyncio.Event()
+        self.health = HealthServer(metrics, self.readiness, log, metrics_port)
+
+    async def run(self, work: Work) -> int:
+        """The exit code once `work` has ended: 0, or 1 when it failed or outlived its grace after a signal."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop, number)
+        try:
+            async with self.health:
+                return await self._supervise(work)
+        finally:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.remove_signal_handler(number)
+
+    async def _supervise(self, work: Work) -> int:
+        task = asyncio.ensure_future(work(self))
+        stopping = asyncio.create_task(self.stopping.wait())
+        try:
+            await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if not task.done():
+                await asyncio.wait({task}, timeout=self.grace)
+            if not task.done():
+                self.log.warning("Cancelling what outlived the grace period", seconds=self.grace)
+                task.cancel()
+            await task
+        except asyncio.CancelledError:
+            if not task.cancelled():
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
+                raise
+        except KeryxError as error:
+            self.log.error("Stopping", reason=str(error))
+            return 1
+        finally:
+            stopping.cancel()
+        return 0
+
+    def _stop(self, number: int) -> None:
+        if self.stopping.is_set():
+            os._exit(1)
+        self.log.info("Stopping", signal=signal.Signals(number).name, grace=self.grace)
+        self.stopping.set()
+
+
+class HealthServer:
+    """`/metrics`, `/healthz`, `/readyz` on one port; None serves nothing, 0 takes any free port."""
+
+    def __init__(self, metrics: Metrics, readiness: Readiness, log: Log, port: int | None) -> None:
+        self._metrics, self._readiness, self._log = metrics, readiness, log
+        self._wanted = port
+        self.port: int | None = None
+        self._server: asyncio.Server | None = None
+        self._binding: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> HealthServer:
+        if self._wanted is not None:
+            handler = web.Server(self._answer)
+            if not await self._bind(handler, warn=True):
+                self._binding = asyncio.create_task(self._bind_later(handler))
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        if self._binding is not None:
+            self._binding.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._binding
+        if self._server is not None:
+            self._server.close()
+
+    async def _bind(self, handler: web.Server, *, warn: bool) -> bool:
+        try:
+            self._server = await asyncio.get_running_loop().create_server(handler, None, self._wanted or 0)
+        except OSError as error:
+            if warn:
+                self._log.warning(
+                    "Health and metrics are not served yet; the port is in use", port=self._wanted, reason=str(error)
+                )
+            return False
+        self.port = self._server.sockets[0].getsockname()[1]
+        return True
+
+    async def _bind_later(self, handler: web.Server) -> None:
+        pauses = Endless(1, 30)
+        while True:
+            await asyncio.sleep(pauses.next())
+            if await self._bind(handler, warn=False):
+                break
+        self._log.info("Health and metrics are served", port=self.port)
+
+    async def _answer(self, request: web.BaseRequest) -> web.Response:
+        path = request.path
+        if path == "/metrics":
+            return web.Response(body=self._metrics.text(), headers={"Content-Type": CONTENT_TYPE})
+        if path == "/healthz":
+            return web.Response(text="ok\n")
+        if path == "/readyz":
+            reasons = self._readiness.reasons
+            text = "".join(f"{name}: {reason}\n" for name, reason in sorted(reasons.items())) or "ok\n"
+            return web.Response(text=text, status=503 if reasons else 200)
+        return web.Response(text="404 page not found\n", status=404)
+
+
+def start(main: Callable[[], Awaitable[int]]) -> int:
+    """Run `main` on the fastest loop there is; its exit code."""
+    factory = None
+    if sys.platform != "win32":
+        import uvloop
+
+        factory = uvloop.new_event_loop
+    # What was made while starting stays for the life of the process: do not walk it at each collection.
+    gc.collect()
+    gc.freeze()
+    with asyncio.Runner(loop_factory=factory) as runner:
+        return runner.run(_as_coroutine(main))
+
+
+async def _as_coroutine(main: Callable[[], Awaitable[int]]) -> int:
+    return await main()

@@ -1,0 +1,88 @@
+"""The process environment, read once into one frozen Settings. Contract: sensors 0.4, eventsources 1.7."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from events.errors import UserError
+
+METRICS_PORT = 7777
+GRACE = 25.0
+BUS_AUTH_FILE = "/etc/eventbus/auth/auth.yaml"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a service learns from its environment."""
+
+    sensor_object: dict[str, Any] | None = None
+    """SENSOR_OBJECT, decoded."""
+    event_source_object: dict[str, Any] | None = None
+    """EVENTSOURCE_OBJECT, decoded."""
+    bus_config: dict[str, Any] | None = None
+    """EVENTBUS_CONFIG, decoded: exactly one of nats, jetstream, kafka."""
+    pod_name: str = ""
+    """POD_NAME, else the host's name: who we are in logs and leases."""
+    namespace: str = ""
+    """NAMESPACE, else the object's."""
+    kubeconfig: str = ""
+    """KUBECONFIG; empty: in-cluster."""
+    log_level: str = "info"
+    """LOG_LEVEL: debug, info, warn or error; anything else is info."""
+    metrics_port: int = METRICS_PORT
+    """KERYX_METRICS_PORT: where /metrics, /healthz and /readyz are served; 0 = any free port."""
+    grace: float = GRACE
+    """KERYX_GRACE: seconds that running actions get after SIGTERM."""
+    bus_auth_file: str = BUS_AUTH_FILE
+    """KERYX_BUS_AUTH_FILE: credentials of the bus, when its config names an access secret."""
+
+
+def read(environ: Mapping[str, str] = os.environ) -> Settings:
+    """Settings from the environment; UserError naming the variable that cannot be used."""
+    level = environ.get("LOG_LEVEL", "").lower()
+    return Settings(
+        sensor_object=_decoded(environ, "SENSOR_OBJECT"),
+        event_source_object=_decoded(environ, "EVENTSOURCE_OBJECT"),
+        bus_config=_decoded(environ, "EVENTBUS_CONFIG"),
+        pod_name=environ.get("POD_NAME") or socket.gethostname(),
+        namespace=environ.get("NAMESPACE", ""),
+        kubeconfig=environ.get("KUBECONFIG", ""),
+        log_level=level if level in ("debug", "info", "warn", "error") else "info",
+        metrics_port=int(_number(environ, "KERYX_METRICS_PORT", METRICS_PORT)),
+        grace=_number(environ, "KERYX_GRACE", GRACE),
+        bus_auth_file=environ.get("KERYX_BUS_AUTH_FILE") or BUS_AUTH_FILE,
+    )
+
+
+def _decoded(environ: Mapping[str, str], name: str) -> dict[str, Any] | None:
+    text = environ.get(name, "")
+    if not text:
+        return None
+    try:
+        value = orjson.loads(base64.b64decode(text, validate=True))
+    except (binascii.Error, ValueError) as error:
+        raise UserError(f"is not base64 of JSON: {error}", path=name) from error
+    if not isinstance(value, dict):
+        raise UserError("is not a JSON object", path=name)
+    return value
+
+
+def _number(environ: Mapping[str, str], name: str, default: float) -> float:
+    text = environ.get(name, "")
+    if not text:
+        return default
+    try:
+        number = float(text.removesuffix("s"))
+    except ValueError as error:
+        raise UserError(f"{text!r} is not a number", path=name) from error
+    if not 0 <= number < float("inf"):
+        raise UserError(f"{text!r} is out of range", path=name)
+    return number

@@ -1,0 +1,1 @@
+"""What happens in the world, as CloudEvents on the bus. One module per spec key under `sources`."""

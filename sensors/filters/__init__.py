@@ -1,0 +1,132 @@
+"""Step 8. Which events of a dependency a trigger gets to see. Contract: sensors A.5.
+
+    data.py      values of the event's data compared with lists of values
+    context.py   attributes of the event
+    time.py      time of day
+    verdict.py   what all of them answer
+
+`exprs`, `script` and a data filter's `template` need languages this version has not: validation refuses them, and an
+object that has them all the same lets no event pass on their account.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from events.event import Event
+from events.problems import Problems
+from sensors.filters import context, data, time
+from sensors.filters.verdict import PASSED, Verdict, refused, undecided
+from sensors.types import EventDependency, EventDependencyFilter
+
+__all__ = ["Filter", "Verdict", "compile", "validate"]
+
+OPERATORS = ("", "and", "or")
+_NOT_YET = "is not in this version of Keryx"
+
+
+class Kind(Protocol):
+    """All filters of one kind, combined by their own operator."""
+
+    def check(self, event: Event) -> Verdict:
+        """Whether the event passes."""
+
+
+class Filter:
+    """The filters of one dependency, compiled once."""
+
+    def __init__(self, kinds: tuple[Kind, ...], *, is_either: bool) -> None:
+        self._kinds, self._is_either = kinds, is_either
+
+    def accepts(self, event: Event) -> Verdict:
+        """Whether the event passes, else why not."""
+        return self._either(event) if self._is_either else self._all(event)
+
+    def _all(self, event: Event) -> Verdict:
+        """As upstream, a refusal lets the other kinds speak: one that cannot be decided is the better reason."""
+        first = PASSED
+        for kind in self._kinds:
+            verdict = kind.check(event)
+            if verdict.is_error:
+                return verdict
+            if first.passed:
+                first = verdict
+        return first
+
+    def _either(self, event: Event) -> Verdict:
+        """One kind that passes is enough, whatever the others say: an error counts as false for its own kind only."""
+        refusals = []
+        for kind in self._kinds:
+            verdict = kind.check(event)
+            if verdict.passed:
+                return PASSED
+            refusals.append(verdict)
+        if not refusals:
+            return refused("none", "filtersLogicalOperator is `or` and there is no filter that could pass")
+        detail = "; ".join(verdict.detail for verdict in refusals)
+        error = next((verdict for verdict in refusals if verdict.is_error), None)
+        return undecided(error.reason, detail) if error else refused(refusals[0].reason, detail)
+
+
+class _Missing:
+    """A kind of filter that this version lacks: it cannot be decided."""
+
+    def __init__(self, reason: str) -> None:
+        self._verdict = undecided(reason, f"{reason}: {_NOT_YET}")
+
+    def check(self, _event: Event) -> Verdict:
+        return self._verdict
+
+
+def compile(dependency: EventDependency) -> Filter:
+    """The filter of a dependency. Never fails: what cannot be decided says so for each event, as upstream."""
+    filters = dependency.filters
+    if dependency.transform is not None:
+        # Data that was to be changed first must not pass as it is.
+        return Filter((_Missing("transform"),), is_either=False)
+    if filters is None:
+        return Filter((), is_either=False)
+    return Filter(tuple(_kinds(filters)), is_either=dependency.filters_logical_operator == "or")
+
+
+def _kinds(filters: EventDependencyFilter) -> list[Kind]:
+    kinds: list[Kind] = []
+    if filters.exprs:
+        kinds.append(_Missing("exprs"))
+    if filters.data is not None:
+        kinds.append(data.DataFilters(filters.data, is_either=filters.data_logical_operator == "or"))
+    if filters.context is not None:
+        kinds.append(context.ContextFilter(filters.context))
+    if filters.time is not None:
+        kinds.append(time.TimeFilter(filters.time))
+    if filters.script:
+        kinds.append(_Missing("script"))
+    return kinds
+
+
+def validate(dependency: EventDependency, problems: Problems) -> None:
+    """The rows on filters and transformations of contract D.15; paths are relative to the dependency."""
+    _check_operator(dependency.filters_logical_operator, "filtersLogicalOperator", problems)
+    if dependency.transform is not None:
+        problems.error("transform", f"transform {_NOT_YET}")
+    if dependency.filters is not None:
+        _validate_kinds(dependency.filters, problems.at("filters"))
+
+
+def _validate_kinds(filters: EventDependencyFilter, problems: Problems) -> None:
+    _check_operator(filters.expr_logical_operator, "exprLogicalOperator", problems)
+    _check_operator(filters.data_logical_operator, "dataLogicalOperator", problems)
+    if filters.exprs:
+        problems.error("exprs", f"expression filters are a language that {_NOT_YET}", "compare values with `data`")
+    data.validate(filters.data or [], problems)
+    if filters.context is not None:
+        context.validate(filters.context, problems.at("context"))
+    if filters.time is not None:
+        time.validate(filters.time, problems.at("time"))
+    if filters.script:
+        problems.error("script", f"Lua scripts are a language that {_NOT_YET}", "compare values with `data`")
+
+
+def _check_operator(operator: str | None, path: str, problems: Problems) -> None:
+    if (operator or "") not in OPERATORS:
+        problems.error(path, f"unknown logical operator {operator!r}", "write and, or or; lower case")

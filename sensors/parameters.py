@@ -1,0 +1,314 @@
+"""Step 10. Values from events, written into resources and payloads. Contract: sensors C.2 to C.5.
+
+Raw text all the way: number literals, key order and spelling of what an event holds reach the resource as they are.
+Compiled once per object; what depends on an event is looked up, never parsed as code.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+
+from events import paths, rawjson, yamls
+from events.errors import InvalidPath, ParameterError, UserError
+from events.event import JSON_TYPE, Event, describe
+from events.paths import Kind
+from events.paths.result import quoted
+from events.problems import Problems, did_you_mean
+from sensors import decoding
+from sensors.types import TriggerParameter, TriggerParameterSource, TriggerTemplate
+
+YAML_TYPE = "application/yaml"
+OPERATIONS = ("", "overwrite", "append", "prepend")
+Events = Mapping[str, Event]
+
+_NO_TEMPLATES = "Go templates are not in this version of Keryx"
+# A place that can be written without reading what is there: no index, no operator, nothing to escape.
+_PLAIN_DEST = re.compile(r"[A-Za-z_$][\w$/ -]*(?:\.[A-Za-z_$][\w$/ -]*)*", re.ASCII)
+_NEEDS_ESCAPE = re.compile(r'[^ -\x7f]|["\\]')
+_UNDECODED = re.compile("[\udc80-\udcff]")
+_OPERATOR = re.compile(r"(?:^|[^\\])[|#@*?]")
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A value of an event: its text, and what kind of JSON it was."""
+
+    text: str
+    kind: Kind = Kind.STRING
+
+    def as_json(self, *, is_raw: bool) -> str:
+        """The JSON that is written: the raw value, or a string of its text."""
+        if not is_raw or self.kind is Kind.STRING:
+            return f'"{self.text}"' if not _NEEDS_ESCAPE.search(self.text) else quoted(self.text)
+        if self.kind is Kind.NUMBER and not self.text[-1:].isdigit():
+            raise ParameterError(f"the number {self.text} cannot be written as JSON")
+        return self.text
+
+
+class Absent:
+    """The type of `ABSENT`: a dependency without an event in this firing, and no default; normal with `||`."""
+
+    def __repr__(self) -> str:
+        return "ABSENT"
+
+
+ABSENT: Final = Absent()
+
+
+class Source:
+    """Where one value comes from, compiled. `where` is the parameter's place in the object, for errors."""
+
+    def __init__(self, spec: TriggerParameterSource, where: str = "") -> None:
+        """UserError when a key is not a path."""
+        self.dependency, self._where = spec.dependency_name, where
+        self._default = None if spec.value is None else Value(spec.value)
+        self._is_data = bool(spec.data_key or spec.data_template)
+        key = spec.data_key if self._is_data else spec.context_key
+        self._key = _path(key, where) if key else None
+        self._has_template = bool(spec.data_template if self._is_data else spec.context_template)
+
+    def resolve(self, events: Events) -> Value | Absent:
+        """The value in these events (contract C.2); ParameterError when there is none and no default."""
+        return self.within(_Roots(events))
+
+    def within(self, roots: _Roots) -> Value | Absent:
+        """The same, with documents that other parameters have made."""
+        event = roots.events.get(self.dependency)
+        if event is None:
+            return self._default or ABSENT
+        if self._key is None and not self._has_template:
+            return self._default or Value(describe(event))
+        try:
+            if self._key is not None:
+                return self._read(self._key, roots.data(self.dependency) if self._is_data else roots.context(event))
+            raise ParameterError(_NO_TEMPLATES)
+        except (ParameterError, InvalidPath) as error:
+            if self._default is not None:
+                return self._default
+            raise ParameterError(f"{self._where} ({self.dependency}): {error}".lstrip()) from error
+
+    def _read(self, key: paths.Path, root: str) -> Value:
+        found = key.get(root)
+        if not found.exists:
+            also = f"; {_NO_TEMPLATES}" if self._has_template else ""
+            raise ParameterError(f"there is no {'data' if self._is_data else 'context'}.{key.text}{also}")
+        if found.kind is Kind.JSON:
+            return Value(found.raw, Kind.JSON)
+        return Value("null" if found.kind is Kind.NULL else found.text, found.kind)
+
+
+class _Roots:
+    """The documents that keys lead into, each made at most once for all parameters of a firing."""
+
+    def __init__(self, events: Events) -> None:
+        self.events = events
+        self._made: dict[str, str] = {}
+
+    def data(self, dependency: str) -> str:
+        """The data of a dependency's event as JSON text; ParameterError when it is neither JSON nor YAML."""
+        text = self._made.get(dependency)
+        if text is None:
+            text = self._made[dependency] = _data(self.events[dependency])
+        return text
+
+    def context(self, event: Event) -> str:
+        """The attributes of an event as JSON text."""
+        return rawjson.escape(orjson.dumps(event.context())).decode()
+
+
+def _data(event: Event) -> str:
+    # Bytes that are not UTF-8 stay what they are until they are written.
+    text = (event.data or b"").decode("utf-8", "surrogateescape")
+    if event.datacontenttype == JSON_TYPE:
+        try:
+            event.tree()  # parsed once for all readers of this event
+        except ValueError:
+            if event.data is None or not paths.is_valid(_UNDECODED.sub("�", text)):
+                raise ParameterError("the data is not JSON") from None
+        return text
+    if event.datacontenttype == YAML_TYPE:
+        try:
+            documents = yamls.load_all(text)
+            return rawjson.dumps(documents[0] if documents else None).decode()
+        except (UserError, TypeError) as error:
+            raise ParameterError(f"the data is not YAML: {error}") from error
+    raise ParameterError(f"the data is neither {JSON_TYPE} nor {YAML_TYPE}, but {event.datacontenttype!r}")
+
+
+def _path(text: str, where: str) -> paths.Path:
+    try:
+        return paths.compile_path(text)
+    except InvalidPath as error:
+        raise UserError(str(error), path=where) from error
+
+
+@dataclass(frozen=True, slots=True)
+class _Parameter:
+    """One parameter, compiled."""
+
+    where: str
+    source: Source
+    dest: str
+    operation: str
+    is_raw: bool
+
+    def applied(self, value: Value, document: str) -> str:
+        """The document with the value written into it, or added to the text that is there."""
+        if self.operation not in OPERATIONS:
+            raise ParameterError(f"unknown operation {self.operation!r}")
+        if self.operation in ("append", "prepend"):
+            present = paths.read(document, self.dest)
+            if present.exists:
+                text = present.text + value.text if self.operation == "append" else value.text + present.text
+                return paths.write(document, self.dest, text)
+        return self.written(value, document)
+
+    def written(self, value: Value, document: str) -> str:
+        """The document with the value in place of what is there."""
+        return paths.write_raw(document, self.dest, value.as_json(is_raw=self.is_raw))
+
+    def failure(self, error: Exception) -> ParameterError:
+        """An error of this parameter, saying so."""
+        return ParameterError(f"{self.where} ({self.source.dependency}): {error}")
+
+
+class Parameters:
+    """A list of parameters, compiled."""
+
+    def __init__(self, items: Sequence[_Parameter]) -> None:
+        self._items = tuple(items)
+        self._places = _plain_places([item.dest for item in items])
+
+    def __bool__(self) -> bool:
+        return bool(self._items)
+
+    def apply(self, document: str, events: Events) -> str:
+        """A JSON document with the values written into it, each seeing the one before (contract C.3)."""
+        if not self._items:
+            return document
+        for item, value in self._present(_Roots(events)):
+            try:
+                document = item.applied(value, document)
+            except (ParameterError, InvalidPath) as error:
+                raise item.failure(error) from error
+        return _UNDECODED.sub("�", document)
+
+    def apply_to_template(self, template: TriggerTemplate, events: Events) -> TriggerTemplate:
+        """A template with the values written into its JSON, read again as Go reads it (contract C.4, step 1)."""
+        return decoding.template(self.apply(decoding.document(template), events))
+
+    def payload(self, events: Events) -> bytes:
+        """A new document of the values (contract C.5); empty when there are none."""
+        roots = _Roots(events)
+        text = self._built(roots) if self._places is None else self._placed(roots, self._places)
+        return text.encode("utf-8", "surrogateescape")
+
+    def values(self, events: Events) -> Iterator[tuple[str, str]]:
+        """(dest, text) of every value that is there: the headers of a request."""
+        for item, value in self._present(_Roots(events)):
+            yield item.dest, _UNDECODED.sub("�", value.text)
+
+    def _present(self, roots: _Roots) -> Iterator[tuple[_Parameter, Value]]:
+        for item in self._items:
+            value = item.source.within(roots)
+            if not isinstance(value, Absent):
+                yield item, value
+
+    def _placed(self, roots: _Roots, places: Mapping[str, tuple[str, ...]]) -> str:
+        """The payload when all places are plain: gathered in a tree and written once."""
+        root: dict[str, Any] = {}
+        for item, value in self._present(roots):
+            parent, place = root, places[item.dest]
+            for step in place[:-1]:
+                parent = parent.setdefault(step, {})
+            try:
+                parent[place[-1]] = value.as_json(is_raw=item.is_raw)
+            except ParameterError as error:
+                raise item.failure(error) from error
+        return _rendered(root) if root else ""
+
+    def _built(self, roots: _Roots) -> str:
+        """The payload in general: written step by step."""
+        document = ""
+        for item, value in self._present(roots):
+            if not item.dest:
+                return value.text
+            try:
+                document = item.written(value, document)
+            except (ParameterError, InvalidPath) as error:
+                raise item.failure(error) from error
+        return document
+
+
+def compile(parameters: Iterable[TriggerParameter] | None, where: str = "parameters") -> Parameters:
+    """Parameters to be used for every event; UserError when one has no source or its key is not a path."""
+    items = []
+    for index, spec in enumerate(parameters or ()):
+        here = f"{where}[{index}]"
+        if spec.src is None:
+            raise UserError("required", path=f"{here}.src", cure="say where the value comes from")
+        source = Source(spec.src, here)
+        items.append(_Parameter(here, source, spec.dest, spec.operation or "", bool(spec.src.use_raw_data)))
+    return Parameters(items)
+
+
+def resolve(src: TriggerParameterSource, events: Events) -> Value | Absent:
+    """The value of one source in these events (contract C.2)."""
+    return Source(src, "src").resolve(events)
+
+
+def _plain_places(dests: Sequence[str]) -> Mapping[str, tuple[str, ...]] | None:
+    """The steps to every place; None unless all are plain and none is inside another."""
+    if not all(_PLAIN_DEST.fullmatch(dest) for dest in dests):
+        return None
+    inside = {dest[:at] for dest in dests for at, char in enumerate(dest) if char == "."}
+    return None if inside.intersection(dests) else {dest: tuple(dest.split(".")) for dest in dests}
+
+
+def _rendered(tree: Mapping[str, Any]) -> str:
+    members = (f'"{k}":{v if isinstance(v, str) else _rendered(v)}' for k, v in tree.items())
+    return f"{{{','.join(members)}}}"
+
+
+def validate(parameters: Sequence[TriggerParameter] | None, problems: Problems, *, is_payload: bool = False) -> None:
+    """Contract D.15 for a list of parameters; `is_payload` lets `dest` be empty. Paths are relative to the list."""
+    for index, spec in enumerate(parameters or ()):
+        here = problems.at(f"[{index}]")
+        if spec.src is None:
+            here.error("src", "required", "say where the value comes from")
+        else:
+            _validate_source(spec.src, here.at("src"))
+        if not spec.dest and not is_payload:
+            here.error("dest", "required", "say where the value is written")
+        if (spec.operation or "") not in OPERATIONS:
+            cure = did_you_mean(spec.operation or "", OPERATIONS[1:]) or "overwrite, append or prepend"
+            here.error("operation", f"unknown operation {spec.operation!r}", cure)
+        if is_payload and _OPERATOR.search(spec.dest):
+            here.warn("dest", "| # @ * ? only replace what is there, and a payload starts empty", "escape it with \\")
+
+
+def _validate_source(src: TriggerParameterSource, problems: Problems) -> None:
+    if not src.dependency_name:
+        problems.error("dependencyName", "required")
+    for field, template in (("contextTemplate", src.context_template), ("dataTemplate", src.data_template)):
+        if template:
+            problems.error(field, _NO_TEMPLATES, f"read a value with {field.removesuffix('Template')}Key")
+    for field, key in (("contextKey", src.context_key), ("dataKey", src.data_key)):
+        try:
+            paths.compile_path(key or "")
+        except InvalidPath as error:
+            problems.error(field, str(error))
+
+
+def validate_names(parameters: Sequence[TriggerParameter], names: Sequence[str], problems: Problems) -> None:
+    """Warn about dependencies the Sensor has not: such a value is never there."""
+    for index, spec in enumerate(parameters):
+        name = spec.src.dependency_name if spec.src else ""
+        if name and name not in names:
+            message = f"there is no dependency {name!r}: its value is always the default, or left out"
+            problems.warn(f"[{index}].src.dependencyName", message, did_you_mean(name, names))

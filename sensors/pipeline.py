@@ -1,0 +1,135 @@
+"""THE SPINE: match -> transform -> filter -> condition -> fire (steps 6 to 9).
+
+`prepare` is stateless: which dependencies an event satisfies, transformed, and every refusal with its reason. `fold` takes
+prepared events in bus order into a checkpoint and says which firings became due. Neither does I/O nor reads a clock, so
+explaining, testing and replaying an event is the same code as running it, on a copy of the checkpoint.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from eventbus.base import Delivery
+from events.event import Event
+from sensors.base import Firing
+from sensors.checkpoint import Checkpoint, Pending, identity
+from sensors.conditions import Condition
+from sensors.decision import Decision, Outcome
+from sensors.dependencies import Dependencies
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """What one dependency made of an event: the event as the trigger will see it, or None and why not."""
+
+    dependency: str
+    event: Event | None
+    signature: str = ""
+    reason: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """One delivery with what every dependency made of it."""
+
+    delivery: Delivery
+    identity: int
+    matches: tuple[Match, ...]
+
+
+@dataclass(slots=True)
+class Step:
+    """What one event led to."""
+
+    firings: list[Firing] = field(default_factory=list)
+    decisions: list[Decision] = field(default_factory=list)
+
+
+class Pipeline:
+    """The pipeline of one trigger. `scope` (namespace, sensor, trigger) makes its firing ids its own."""
+
+    def __init__(self, dependencies: Dependencies, condition: Condition, scope: Iterable[str]) -> None:
+        self.condition = condition
+        self._dependencies = dependencies
+        self._scope = "\0".join(scope)
+
+    async def prepare(self, delivery: Delivery) -> Prepared:
+        """Which dependencies the event satisfies. A coroutine because scripts run in a worker with a deadline."""
+        event = delivery.event
+        if event is None:
+            return Prepared(delivery, 0, ())
+        matches = []
+        for dependency in self._dependencies.matching(event):
+            verdict = dependency.filter.accepts(event)
+            if verdict.passed:
+                matches.append(Match(dependency.name, event, dependency.signature))
+            else:
+                matches.append(Match(dependency.name, None, "", verdict.reason, verdict.detail))
+        return Prepared(delivery, identity(event), tuple(matches))
+
+    def fold(self, checkpoint: Checkpoint, prepared: Prepared) -> Step:
+        """Take one event into `checkpoint`, which is changed in place; the same inputs give the same step."""
+        step, position = Step(), prepared.delivery.position
+        checkpoint.advance(position)
+        event = prepared.delivery.event
+        if event is None:
+            step.decisions.append(
+                Decision(Outcome.FAILED, position.sequence, reason="invalid event", detail=prepared.delivery.error)
+            )
+            return step
+        accepted = [match for match in prepared.matches if match.event is not None]
+        if accepted and checkpoint.recent.get(prepared.identity) not in (None, position.sequence):
+            detail = "an event of this source, name and id came before"
+            step.decisions.append(Decision(Outcome.DUPLICATE, position.sequence, event.id, detail=detail))
+            return step
+        for match in prepared.matches:
+            if match.event is None:
+                step.decisions.append(
+                    Decision(
+                        Outcome.FILTERED, position.sequence, event.id, match.dependency, match.reason, match.detail
+                    )
+                )
+            else:
+                self._take(checkpoint, match, match.event, prepared, step)
+        if accepted:
+            checkpoint.recent.add(prepared.identity, position.sequence)
+        return step
+
+    def _take(self, checkpoint: Checkpoint, match: Match, event: Event, prepared: Prepared, step: Step) -> None:
+        """One accepted event of one dependency: fire, or wait for the others."""
+        position = prepared.delivery.position
+        one = Pending(event, position.sequence, position.stored_ns, match.signature)
+        if not self.condition.is_stateful:
+            step.firings.append(self._firing(checkpoint, {match.dependency: one}))
+            return
+        former = checkpoint.pending.get(match.dependency)
+        if former is not None:
+            detail = "a newer event of the same dependency took its place"
+            step.decisions.append(
+                Decision(Outcome.SUPERSEDED, former.sequence, former.event.id, match.dependency, detail=detail)
+            )
+        checkpoint.pending[match.dependency] = one
+        if self.condition.satisfied_by(checkpoint.pending.keys()):
+            step.firings.append(self._firing(checkpoint, checkpoint.pending))
+            checkpoint.pending = {}
+        else:
+            missing = ", ".join(name for name in self.condition.dependencies if name not in checkpoint.pending)
+            step.decisions.append(
+                Decision(
+                    Outcome.WAITING, position.sequence, event.id, match.dependency, detail=f"not there yet: {missing}"
+                )
+            )
+
+    def _firing(self, checkpoint: Checkpoint, complete: dict[str, Pending]) -> Firing:
+        """A firing whose id follows from what completes it: a replay makes the same firing with the same id."""
+        parts = [self._scope, checkpoint.applied.stream_created]
+        parts += [f"{name}\0{one.sequence}\0{one.event.id}" for name, one in sorted(complete.items())]
+        return Firing(
+            id=hashlib.blake2b("\0".join(parts).encode(), digest_size=12).hexdigest(),
+            events={name: one.event for name, one in complete.items()},
+            sequences={name: one.sequence for name, one in complete.items()},
+            stored_ns=checkpoint.applied.stored_ns,
+        )

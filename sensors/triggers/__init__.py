@@ -1,0 +1,1 @@
+"""One module per spec key, named after it in snake case."""

@@ -1,0 +1,133 @@
+"""What is wrong with a Sensor, all of it at once: used by lint, admission, controllers and `keryx run`. Contract: D.15.
+
+Where upstream accepts an object that can only half work, so do we, with a warning; refused is what upstream refuses,
+what can never work, and what this version has not. Each step looks after its own part of the object.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from pydantic import BaseModel
+
+from events.errors import InvalidObject, NotAvailable, UserError
+from events.problems import Problems, join
+from sensors import conditions, dependencies, parameters, policies, rate_limit
+from sensors.registry import PRECEDENCE, TRIGGERS
+from sensors.types import Sensor, SensorSpec, Trigger, TriggerParameter, TriggerTemplate
+
+_NOT_YET = "is not in this version of Keryx"
+
+
+def validate(sensor: Sensor) -> Problems:
+    """Every problem of a Sensor, with field paths from `spec` on."""
+    problems = Problems()
+    validate_spec(sensor.spec, problems.at("spec"))
+    return problems
+
+
+def validate_spec(spec: SensorSpec, problems: Problems) -> None:
+    """The same, with paths relative to the spec."""
+    dependencies.validate(spec.dependencies, problems)
+    names = [dependency.name for dependency in spec.dependencies]
+    if not spec.triggers:
+        problems.error("triggers", "required", "say what is to be done")
+    seen: set[str] = set()
+    for index, trigger in enumerate(spec.triggers):
+        here = problems.at(f"triggers[{index}]")
+        name = trigger.template.name if trigger.template else ""
+        if name and name in seen:
+            here.error("template.name", f"there are two triggers named {name!r}", "rename one of them")
+        seen.add(name)
+        _validate_trigger(trigger, names, here)
+        if trigger.template is not None and spec.dependencies:
+            conditions.validate(trigger.template.conditions, names, here.at("template.conditions"))
+
+
+def _validate_trigger(trigger: Trigger, names: Sequence[str], problems: Problems) -> None:
+    """A trigger or a dead-letter trigger."""
+    parameters.validate(trigger.parameters, problems.at("parameters"))
+    parameters.validate_names(trigger.parameters or (), names, problems.at("parameters"))
+    if trigger.rate_limit is not None:
+        rate_limit.validate(trigger.rate_limit, problems.at("rateLimit"))
+    if trigger.retry_strategy is not None and not trigger.at_least_once:
+        problems.warn(
+            "retryStrategy", "has no effect without atLeastOnce: there is one attempt", "set atLeastOnce: true"
+        )
+    _validate_dead_letters(trigger, names, problems)
+    template = trigger.template
+    if template is None:
+        problems.error("template", "required", "name the trigger and say what it does")
+        return
+    _validate_template(template, names, problems.at("template"))
+    kind = next((kind for kind in PRECEDENCE if kind in template.kinds), "")
+    if trigger.policy is not None and kind:
+        policies.validate(trigger.policy, kind, problems.at("policy"))
+
+
+def _validate_dead_letters(trigger: Trigger, names: Sequence[str], problems: Problems) -> None:
+    """Contract B.6."""
+    dead_letter = trigger.dlq_trigger
+    if dead_letter is None:
+        return
+    if not trigger.at_least_once:
+        problems.error("atLeastOnce", "must be true when there is a dlqTrigger", "set atLeastOnce: true")
+    here = problems.at("dlqTrigger")
+    if not dead_letter.at_least_once:
+        here.error("atLeastOnce", "must be true", "set atLeastOnce: true in dlqTrigger, too")
+    if dead_letter.dlq_trigger is not None:
+        here.warn("dlqTrigger", "has no effect: a dead-letter trigger has none of its own")
+    if dead_letter.rate_limit is not None:
+        here.warn("rateLimit", "has no effect: dead letters are not rate limited")
+    if dead_letter.template is not None and dead_letter.template.conditions:
+        here.warn("template.conditions", "has no effect: it gets the events of the trigger that failed")
+    _validate_trigger(dead_letter.model_copy(update={"dlq_trigger": None, "rate_limit": None}), names, here)
+
+
+def _validate_template(template: TriggerTemplate, names: Sequence[str], problems: Problems) -> None:
+    if not template.name:
+        problems.error("name", "required")
+    if template.conditions_reset:
+        problems.error(
+            "conditionsReset", f"conditionsReset {_NOT_YET}", "leave it out: events wait until they are used"
+        )
+    kinds = [kind for kind in PRECEDENCE if kind in template.kinds]
+    if not kinds:
+        problems.error("", "says nothing to do", f"give one of {', '.join(TRIGGERS)}")
+    for ignored in kinds[1:]:
+        problems.warn(ignored, f"has no effect: there is {kinds[0]}, too", "one trigger does one thing")
+    for kind in kinds:
+        _validate_kind(kind, template.kinds[kind], names, problems.at(kind), counts=kind == kinds[0])
+
+
+def _validate_kind(kind: str, raw: Any, names: Sequence[str], problems: Problems, *, counts: bool) -> None:
+    try:
+        adapter = TRIGGERS.load(kind)
+        spec = adapter.Spec.parse(raw)
+    except InvalidObject as error:
+        problems.extend(error.problems)
+        return
+    except NotAvailable as error:
+        if counts:
+            problems.error("", error.message, error.cure)
+        return
+    except UserError as error:
+        problems.error(error.path, error.message, error.cure)
+        return
+    parameters.validate(getattr(spec, "parameters", None), problems.at("parameters"))
+    adapter.validate(spec, problems)
+    for path, listed in _parameter_lists(spec):
+        parameters.validate_names(listed, names, problems.at(path))
+
+
+def _parameter_lists(model: BaseModel, path: str = "") -> Iterator[tuple[str, list[TriggerParameter]]]:
+    """Every list of parameters in a spec, whatever the adapter calls it, with its path."""
+    for name, field in type(model).model_fields.items():
+        value, here = getattr(model, name), join(path, field.alias or name)
+        if isinstance(value, BaseModel):
+            yield from _parameter_lists(value, here)
+        elif isinstance(value, list):
+            found = [one for one in value if isinstance(one, TriggerParameter)]
+            if found:
+                yield here, found
