@@ -32,7 +32,7 @@ format: venv
 	$(BIN)/ruff check --fix .
 
 bench: venv
-	$(BIN)/python tests/bench/run.py
+	PYTHONPATH=tests $(BIN)/python tests/bench/run.py $(ARGS)
 
 soak: venv
 	$(BIN)/pytest tests/e2e/test_chaos.py --soak -s

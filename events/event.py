@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 import re
 import uuid
 from collections.abc import Mapping
@@ -19,7 +18,7 @@ from typing import Any
 
 import orjson
 
-from events import paths
+from events import paths, rawjson
 from events.errors import InvalidEvent
 
 JSON_TYPE = "application/json"
@@ -200,4 +199,4 @@ def _data(members: dict[str, Any], wire: bytes) -> bytes | None:
 def describe(event: Event) -> str:
     """The event as one JSON text `{"context":…,"data":base64}`: the whole-event parameter (contract C.2, row 4)."""
     data = None if event.data is None else base64.b64encode(event.data).decode()
-    return json.dumps({"context": event.context(), "data": data}, ensure_ascii=False, separators=(",", ":"))
+    return rawjson.escape(orjson.dumps({"context": event.context(), "data": data})).decode()

@@ -14,8 +14,13 @@ from typing import Any
 from events import cron, durations
 from events.errors import UserError
 
+PREFIX = "EXDATE:"
+"""What an item of `exclusionDates` begins with."""
+
+UNSEEN = timedelta(minutes=1)
+"""More than this must pass unseen before it counts: a busy machine wakes up late, and clocks drift."""
+
 _SECOND = timedelta(seconds=1)
-_PREFIX = "EXDATE:"
 _EXCLUSION = re.compile(r"(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z", re.ASCII)
 _GO_TIME = re.compile(
     r"(?P<clock>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)(?:\.(?P<fraction>\d{1,9}))?"
@@ -84,13 +89,42 @@ class Times:
         return start + max(0, -((start + self._interval - midnight) // step)) * step
 
 
+class Watch:
+    """Sees that time passed without us: the machine slept, or its clock was set ahead.
+
+    Of what came due meanwhile, the first time is kept, and what is not older than `window` (None: everything).
+    """
+
+    def __init__(self, window: timedelta | None) -> None:
+        self._window = window
+        self._last: tuple[datetime, float] | None = None
+        self._gap: tuple[datetime, datetime] | None = None
+
+    def look(self, now: datetime, awake: float) -> bool:
+        """To be called after each wait, with the time and a count of seconds in which we ran; whether some are new."""
+        is_gap = False
+        if self._last is not None and self._window is not None:
+            before, counted = self._last
+            is_gap = now - before - timedelta(seconds=awake - counted) > UNSEEN
+            if is_gap:
+                self._gap = before, now - self._window
+        self._last = now, awake
+        return is_gap
+
+    def pass_over(self, reference: datetime) -> datetime:
+        """The reference for the next time: the end of the gap when `reference`, the last one's, is in it."""
+        if self._gap is not None and self._gap[0] < reference < self._gap[1]:
+            return self._gap[1]
+        return reference
+
+
 def exclusion_dates(items: Iterable[str]) -> frozenset[date]:
     """The days named by `EXDATE:20260101T000000Z[,…]` items; items without the prefix mean nothing. Or UserError."""
     days: set[date] = set()
     for index, item in enumerate(items):
-        if item.startswith(_PREFIX):
+        if item.startswith(PREFIX):
             with _at(f"exclusionDates[{index}]"):
-                days.update(_exclusion(text) for text in item.removeprefix(_PREFIX).split(","))
+                days.update(_exclusion(text) for text in item.removeprefix(PREFIX).split(","))
     return frozenset(days)
 
 

@@ -6,29 +6,32 @@ Events of active-passive kinds run under ownership, so that of several replicas 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from eventbus.base import Bus
+from eventbus import subjects
+from eventbus.base import Bus, Lease
 from eventbus.scoped import ScopedState
 from events.backoff import Endless
 from events.clients import Clients
-from events.errors import BusError, KeryxError, UserError
+from events.errors import BusError, InvalidObject, KeryxError, UserError
 from events.event import Event, new_id, now_text
 from events.logs import Log
 from events.metrics import Metrics
+from events.problems import Problems
 from events.process import Readiness
 from eventsources import types
-from eventsources.base import Source, SourceContext
+from eventsources.base import Clock, Source, SourceContext
 from eventsources.registry import SOURCES
 from eventsources.webhooks import HttpEndpoints
 
 _HEALTHY_SECONDS = 30.0
 _WIND_UP_SECONDS = 10.0
+_RELEASE_SECONDS = 2.0
+"""Given on top of the wind-up, so that ownership is given up too."""
 
 
 class SystemClock:
@@ -39,7 +42,10 @@ class SystemClock:
 
     async def sleep_until(self, moment: datetime) -> None:
         """Looks at the wall clock at least once a minute: it may be set, and the machine may sleep."""
-        while (left := (moment - self.now()).total_seconds()) > 0:
+        while True:
+            left = (moment - self.now()).total_seconds()
+            if left <= 0:
+                return
             await asyncio.sleep(min(left, 60.0))
 
 
@@ -54,64 +60,98 @@ class Shared:
     readiness: Readiness
     log: Log
     namespace: str
+    clock: Clock = field(default_factory=SystemClock)
 
 
 class EventRunner:
     """One event of one EventSource."""
 
     def __init__(self, source: Source[Any], key: str, name: str, owner: str, shared: Shared) -> None:
-        self.source, self.name, self._shared = source, name, shared
-        self._owner, self._labels = owner, (shared.namespace, owner, name)
+        self.source, self.name, self._owner, self._shared = source, name, owner, shared
         self._log = shared.log.bind(eventSourceName=owner, eventSourceType=key, eventName=name)
         self._part = f"event source {shared.namespace}/{owner} {name}"
-        metrics = shared.metrics
-        self._sent = metrics.events_sent.labels(*self._labels)
-        self._sent_failed = metrics.events_sent_failed.labels(*self._labels)
-        self._processing_failed = metrics.events_processing_failed.labels(*self._labels)
-        self._duration = metrics.event_processing_duration.labels(*self._labels)
-        self._duplicates = metrics.events_duplicate.labels(*self._labels)
-        self._publish_seconds = metrics.publish_seconds.labels(*self._labels)
+        metrics, labels = shared.metrics, (shared.namespace, owner, name)
+        self._sent = metrics.events_sent.labels(*labels)
+        self._sent_failed = metrics.events_sent_failed.labels(*labels)
+        self._processing_failed = metrics.events_processing_failed.labels(*labels)
+        self._duration = metrics.event_processing_duration.labels(*labels)
+        self._duplicates = metrics.events_duplicate.labels(*labels)
+        self._publish_seconds = metrics.publish_seconds.labels(*labels)
         self._running = metrics.running.labels(shared.namespace, owner)
+        self._lease: Lease | None = None
+        self._pauses = Endless(0.2, 30)
+        self._proof: asyncio.TimerHandle | None = None
+        """Set while the source listens: when it fires, this start has gone well."""
+        self._reported: set[type[BaseException] | None] = set()
+        """Kinds of failure that were logged since it last went well."""
         shared.readiness.waiting(self._part, "not listening yet")
 
-    def stand_by(self) -> None:
-        """Another replica listens: that is as ready as this one gets."""
+    def excuse(self) -> None:
+        """Nobody waits for it to listen: another replica does, or the event is not wanted any more."""
         self._shared.readiness.ready(self._part)
 
-    async def run(self) -> None:
-        """Listen for ever: any end but a cancellation is followed by a pause and another start."""
-        pauses, is_failing = Endless(0.2, 30), False
-        context = self._context(lambda: self._on_started(is_failing))
-        self._running.inc()
+    async def run(self, lease: Lease | None = None) -> None:
+        """Listen for ever: any end but a cancellation is followed by a pause and another start.
+
+        With a lease, nothing is published once it is over, also before the cancellation arrives.
+        """
+        self._lease = lease
+        context = self._context()
         try:
             while True:
-                started = time.monotonic()
-                try:
-                    await self.source.listen(context)
-                    reason = "it ended by itself"
-                except KeryxError as error:
-                    reason = str(error)
-                except Exception as error:  # noqa: BLE001 - the adapter's defect is its event's problem only
-                    self._log.exception("The event source failed", error)
-                    reason = repr(error)
-                if time.monotonic() - started > _HEALTHY_SECONDS:
-                    pauses.reset()
-                    is_failing = False
-                pause = pauses.next()
-                if not is_failing:
-                    is_failing = True
-                    self._processing_failed.inc()
-                    self._log.warning("The event source is started again and again", reason=reason, seconds=pause)
-                self._shared.readiness.waiting(self._part, reason)
-                await asyncio.sleep(pause)
+                error = await self._listen(context)
+                await asyncio.sleep(self._on_failed(error))
         finally:
-            self._running.dec()
+            self._shared.readiness.waiting(self._part, "not listening")
 
-    def _on_started(self, is_failing: bool) -> None:  # noqa: FBT001 - called here alone
+    async def _listen(self, context: SourceContext) -> BaseException | None:
+        """One start of the source; what ended it, None when it returned."""
+        try:
+            await self.source.listen(context)
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            return error  # a task of the source's own was cancelled, not the source
+        except Exception as error:  # noqa: BLE001 - the adapter's defect is its event's problem only
+            return error
+        finally:
+            if self._proof is not None:
+                self._proof.cancel()
+                self._proof = None
+                self._running.dec()
+        return None
+
+    def _on_started(self) -> None:
+        if self._proof is not None:
+            return
+        self._proof = asyncio.get_running_loop().call_later(_HEALTHY_SECONDS, self._on_healthy)
+        self._running.inc()
         self._shared.readiness.ready(self._part)
-        self._log.info("Eventing server started.", again=is_failing or None)
+        if not self._reported:
+            self._log.info("Eventing server started.")
 
-    def _context(self, on_started: Callable[[], None]) -> SourceContext:
+    def _on_healthy(self) -> None:
+        """Some time after a start, so that one that fails after each start does not write two lines each time."""
+        self._pauses.reset()
+        if self._reported:
+            self._reported.clear()
+            self._log.info("The event source runs again")
+
+    def _on_failed(self, error: BaseException | None) -> float:
+        """Say what ended the source, once per kind until it has gone well again; the pause before the next start."""
+        pause, reason, kind = self._pauses.next(), _reason(error), type(error) if error else None
+        self._shared.readiness.waiting(self._part, reason)
+        if kind not in self._reported:
+            self._reported.add(kind)
+            text = "The event source ended; it is started again until it stays"
+            if error is None or _is_foreseen(error):
+                self._log.warning(text, reason=reason, seconds=round(pause, 1))
+            else:
+                self._log.exception(text, error, reason=reason, seconds=round(pause, 1))
+        return pause
+
+    def _context(self) -> SourceContext:
         shared = self._shared
         return SourceContext(
             namespace=shared.namespace,
@@ -120,11 +160,12 @@ class EventRunner:
             emit=self._emit,
             state=ScopedState(shared.bus, "source", self._owner, self.name),
             http=shared.http,
-            clock=SystemClock(),
+            clock=shared.clock,
             log=self._log,
             secrets=shared.clients.credentials,
             kube=shared.clients.kube,
-            started=on_started,
+            started=self._on_started,
+            failed=self._processing_failed.inc,
         )
 
     async def _emit(self, data: bytes, *, id: str = "") -> None:
@@ -139,11 +180,12 @@ class EventRunner:
             time=now_text(),
         )
         try:
+            if self._lease is not None:
+                self._lease.require()
             stored = await self._shared.bus.publish(event)
-        except BaseException as error:
+        except BaseException:  # also a cancellation: that is how a sender's deadline ends it
             self._processing_failed.inc()
-            if isinstance(error, BusError | asyncio.CancelledError):  # a sender's deadline cancels
-                self._sent_failed.inc()
+            self._sent_failed.inc()
             raise
         seconds = time.perf_counter() - began
         self._sent.inc()
@@ -162,61 +204,107 @@ class EventSourceService:
         self.name = event_source.metadata.name
         self._shared = shared
         self._log = shared.log.bind(eventSourceName=self.name)
+        self._part = f"event source {shared.namespace}/{self.name}"
         self._everywhere: list[EventRunner] = []
         self._one_place: list[EventRunner] = []
         for key, events in event_source.spec.sources.items():
             for name, raw in events.items():
                 self._add(key, name, raw)
 
-    def _add(self, key: str, name: str, raw: dict[str, Any]) -> None:
+    def _add(self, key: str, name: str, raw: Any) -> None:
+        """Make an event ready to run; one that cannot is left out, its siblings are not harmed."""
+        log = self._log.bind(eventSourceType=key, eventName=name)
         try:
+            subjects.subject(self.name, name)
             kind = SOURCES.load(key)
-            runner = EventRunner(kind(kind.Spec.parse(raw, lenient=True)), key, name, self.name, self._shared)
+            spec, problems = kind.Spec.parse(raw, lenient=True), Problems()
+            kind.validate(spec, problems)
+            if problems.errors:
+                raise InvalidObject(problems.errors)
+            source = kind(spec)
         except UserError as error:
-            self._log.error("The event is not started", eventSourceType=key, eventName=name, reason=str(error))
+            log.error("The event is not started", reason=str(error))
             return
+        except Exception as error:
+            log.exception("The event is not started", error)
+            return
+        runner = EventRunner(source, key, name, self.name, self._shared)
         (self._one_place if kind.active_passive else self._everywhere).append(runner)
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Until `stopping`; then the sources are cancelled and get a while to wind up."""
         tasks = [asyncio.create_task(runner.run(), name=f"event {runner.name}") for runner in self._everywhere]
         if self._one_place:
-            tasks.append(asyncio.create_task(self._run_owned(), name=f"event source {self.name}"))
+            tasks.append(asyncio.create_task(self._run_owned(), name=self._part))
         stopped = asyncio.create_task(stopping.wait())
         try:
-            await asyncio.wait({stopped, *tasks}, return_when=asyncio.FIRST_EXCEPTION)
+            await asyncio.wait({stopped, *tasks}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             stopped.cancel()
-            for task in tasks:
-                task.cancel()
-            if tasks:
-                await asyncio.wait(tasks, timeout=_WIND_UP_SECONDS)
+            await self._wind_up(tasks, _WIND_UP_SECONDS + _RELEASE_SECONDS if self._one_place else _WIND_UP_SECONDS)
+            for runner in (*self._everywhere, *self._one_place):
+                runner.excuse()
         for task in tasks:
             if task.done() and not task.cancelled():
-                task.result()
+                task.result()  # none ends by itself: a defect of this module
 
     async def _run_owned(self) -> None:
         """One term of ownership after another."""
-        pauses = Endless(0.1, 5)
+        pauses, is_failing = Endless(0.1, 5), False
         while True:
             try:
                 session = await self._shared.bus.session()
-                async with session.own(f"event source {self.name}", self._stand_by) as lease:
-                    self._log.info("I'm the LEADER, starting ...")
+                async with session.own(self._part, self._stand_by) as lease:
                     pauses.reset()
-                    tasks = [asyncio.create_task(runner.run()) for runner in self._one_place]
-                    try:
-                        await lease.lost()
-                    finally:
-                        for task in tasks:
-                            task.cancel()
-                        with contextlib.suppress(TimeoutError):
-                            async with asyncio.timeout(_WIND_UP_SECONDS):
-                                await asyncio.gather(*tasks, return_exceptions=True)
+                    is_failing = False
+                    self._log.info("I'm the LEADER, starting ...")
+                    left = await self._lead(lease)
+                if left:
+                    await asyncio.wait(left)  # a second start beside a first that will not end would be two listeners
             except BusError as error:
                 self._log.debug("Not leading", reason=str(error))
                 await asyncio.sleep(pauses.next())
+            except Exception as error:  # noqa: BLE001 - the process never ends because of one object
+                if not is_failing:
+                    self._log.exception("Cannot lead; tried again until it works", error)
+                is_failing = True
+                await asyncio.sleep(pauses.next())
+
+    async def _lead(self, lease: Lease) -> set[asyncio.Task[None]]:
+        """Run the events until the lease is over; the tasks that do not end in time after that."""
+        tasks = [asyncio.create_task(runner.run(lease), name=f"event {runner.name}") for runner in self._one_place]
+        try:
+            await lease.lost()
+        finally:
+            left = await self._wind_up(tasks, _WIND_UP_SECONDS)
+        return left
+
+    async def _wind_up(self, tasks: Sequence[asyncio.Task[None]], seconds: float) -> set[asyncio.Task[None]]:
+        """Cancel, wait; the tasks that are still there."""
+        for task in tasks:
+            task.cancel()
+        if not tasks:
+            return set()
+        _, left = await asyncio.wait(tasks, timeout=seconds)
+        for task in left:
+            self._log.error("Does not stop", what=task.get_name(), seconds=seconds)
+        return left
 
     def _stand_by(self) -> None:
         for runner in self._one_place:
-            runner.stand_by()
+            runner.excuse()
+
+
+def _is_foreseen(error: BaseException) -> bool:
+    """Whether it is about the world outside or the object, not about a defect: no traceback then."""
+    if isinstance(error, BaseExceptionGroup):
+        return all(_is_foreseen(part) for part in error.exceptions)
+    return isinstance(error, KeryxError | OSError)
+
+
+def _reason(error: BaseException | None) -> str:
+    if error is None:
+        return "it ended by itself"
+    if isinstance(error, BaseExceptionGroup):
+        return "; ".join(_reason(part) for part in error.exceptions)
+    return str(error) if isinstance(error, KeryxError) else f"{type(error).__name__}: {error}"

@@ -5,11 +5,13 @@ The sources themselves stay raw here; `validation` and `service` load the one `S
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
+from events.errors import InvalidObject
 from events.model import Model
+from events.problems import Problems, did_you_mean
 from events.resources import Metadata, ObjectMeta, Status, Template
 from eventsources.registry import SOURCES
 
@@ -31,17 +33,11 @@ class EventSourceSpec(Model):
     template: Template | None = Field(None, description="Settings of the pods.")
     service: Service | None = Field(None, description="Service in front of the pods.")
     replicas: int | None = Field(None, description="Number of pods; at least 1.")
-    sources: dict[str, dict[str, dict[str, Any]]] = Field(
-        default_factory=dict, exclude=True, description="Source type -> event name -> spec."
+    sources: dict[str, dict[str, Any]] = Field(
+        default_factory=dict,
+        exclude=True,
+        description="Source type -> event name -> spec, as it was written: a wrong one is its event's problem only.",
     )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _gather_sources(cls, raw: Any) -> Any:
-        if not isinstance(raw, dict) or "sources" in raw:
-            return raw
-        found = {key: value for key, value in raw.items() if key in SOURCES and value is not None}
-        return {key: value for key, value in raw.items() if key not in SOURCES} | {"sources": found}
 
 
 class EventSource(Model):
@@ -52,3 +48,49 @@ class EventSource(Model):
     metadata: ObjectMeta
     spec: EventSourceSpec
     status: Status | None = None
+
+    @classmethod
+    def parse(cls, raw: Any, *, lenient: bool = False) -> Self:
+        """As `Model.parse`; the source types of the spec are gathered in `spec.sources` first."""
+        spec = raw.get("spec") if isinstance(raw, dict) else None
+        if not isinstance(spec, dict):
+            return super().parse(raw, lenient=lenient)
+        problems = Problems()
+        fields = _without_sources(spec, problems, lenient=lenient)
+        fields["sources"] = _sources(spec, problems)
+        try:
+            parsed = super().parse(raw | {"spec": fields}, lenient=lenient)
+        except InvalidObject as error:
+            problems.extend(error.problems)
+            raise InvalidObject(list(problems)) from error
+        if problems:
+            raise InvalidObject(list(problems))
+        return parsed
+
+
+def _without_sources(spec: dict[Any, Any], problems: Problems, *, lenient: bool) -> dict[Any, Any]:
+    """The fields that are no source types; an unknown key may be meant as either."""
+    known = [field.alias or name for name, field in EventSourceSpec.model_fields.items() if name != "sources"]
+    for key in spec:
+        if key not in known and key not in SOURCES and not lenient:
+            cure = did_you_mean(str(key), (*known, *SOURCES.keys()))
+            cure = cure or f"fields: {', '.join(known)}; event sources: {', '.join(SOURCES)}"
+            problems.error(f"spec.{key}", "unknown event source or field", cure)
+    return {key: value for key, value in spec.items() if key in known}
+
+
+def _sources(spec: dict[Any, Any], problems: Problems) -> dict[str, dict[str, Any]]:
+    """Source type -> event name -> spec. An event without a spec has an empty one, as in Go."""
+    found: dict[str, dict[str, Any]] = {}
+    for key, events in spec.items():
+        if key not in SOURCES or events is None:
+            continue
+        if not isinstance(events, dict):
+            problems.error(f"spec.{key}", "should be a map from event name to what the event listens to")
+            continue
+        found[key] = {}
+        for name, event in events.items():
+            if not isinstance(name, str):
+                problems.error(f"spec.{key}", f"event name {name!r} should be text", "put it in quotes")
+            found[key][str(name)] = {} if event is None else event
+    return found

@@ -99,8 +99,13 @@ class Checkpoint:
         return Checkpoint(self.applied, dict(self.pending), dict(self.claims), self.recent.copy())
 
     def advance(self, position: Position) -> None:
-        """Move to a later event, or into another stream."""
-        if position.stream_created != self.applied.stream_created:
+        """Move to a later event, into another stream, or back in one that lost its tail."""
+        applied = self.applied
+        if position.stream_created == applied.stream_created:
+            if position.sequence <= applied.sequence:
+                # The numbers of what was lost are given again: an event that comes again is no replay, but a repeat.
+                self.recent.forget_sequences()
+        else:
             self.recent.forget_sequences()
             # What waits is kept: it was accepted, and the bus that held it is gone.
             self.pending = {name: replace(waiting, sequence=0) for name, waiting in self.pending.items()}
@@ -128,9 +133,19 @@ class Head:
     signatures: dict[str, str]
 
 
-def new_write_id() -> str:
-    """Recognises our own write when its answer was lost."""
+def new_writer() -> str:
+    """Names one who writes heads, in the ids of its writes."""
     return uuid.uuid4().hex
+
+
+def new_write_id(writer: str) -> str:
+    """Recognises our own write when its answer was lost."""
+    return f"{writer}.{uuid.uuid4().hex[:16]}"
+
+
+def writer_of(write_id: str) -> str:
+    """Who made a write."""
+    return write_id.partition(".")[0]
 
 
 def encode_head(checkpoint: Checkpoint, *, epoch: int, write_id: str, uid: str, slots: dict[str, SlotRef]) -> bytes:
@@ -162,18 +177,29 @@ def decode_head(data: bytes) -> Head:
         pending: dict[str, list[Any]] = raw["pending"]
         return Head(
             checkpoint=Checkpoint(
-                applied=Position(raw["streamCreated"], raw["appliedSeq"], raw["appliedNs"]),
-                claims={str(firing): dict(sequences) for firing, sequences in raw["claims"].items()},
+                applied=Position(str(raw["streamCreated"]), int(raw["appliedSeq"]), int(raw["appliedNs"])),
+                claims={firing: _sequences(named) for firing, named in raw["claims"].items()},
                 recent=Recent.unpack(packed),
             ),
             epoch=int(raw["epoch"]),
             write_id=str(raw["writeID"]),
             uid=str(raw["uid"]),
-            slots={name: SlotRef(*(int(part) for part in row[:3])) for name, row in pending.items()},
+            slots={name: _slot_ref(row) for name, row in pending.items()},
             signatures={name: str(row[3]) for name, row in pending.items()},
         )
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, struct.error) as error:
         raise CorruptCheckpoint(f"the checkpoint cannot be read: {error!r}") from error
+
+
+def _sequences(named: dict[str, Any]) -> dict[str, int]:
+    return {dependency: int(sequence) for dependency, sequence in named.items()}
+
+
+def _slot_ref(row: list[Any]) -> SlotRef:
+    ref = SlotRef(*(int(part) for part in row[:3]))
+    if ref.slot not in (0, 1):
+        raise ValueError(f"there is no slot {ref.slot}")
+    return ref
 
 
 def encode_slot(waiting: Pending) -> bytes:

@@ -20,7 +20,7 @@ _NO_LABELS = "a policy on labels is not in this version of Keryx"
 Check = Callable[[Result], None]
 
 
-def compile(policy: TriggerPolicy | None, kind: str = "") -> Check:
+def compile(policy: TriggerPolicy | None, kind: str) -> Check:
     """A check that raises ActionError for a result that does not count; NotAvailable for a policy we lack."""
     if policy is None:
         return _accept

@@ -141,7 +141,7 @@ class StatusPolicy(Model):
 class TriggerPolicy(Model):
     """What counts as success."""
 
-    k8s: K8SResourcePolicy | None = Field(None, description="For k8s and argoWorkflow.")
+    k8s: K8SResourcePolicy | None = Field(None, alias="k8s", description="For k8s and argoWorkflow.")
     status: StatusPolicy | None = Field(None, description="For http, awsLambda and openWhisk.")
 
 

@@ -1,0 +1,238 @@
+"""Points in time as events: a cron schedule or an interval. Contract: eventsources 3.2.
+
+Ours: a slot is the scheduled time, not the one at which a timer fired. It is `eventTime`, and its id in UTC, so that
+a slot that is published again (by a successor, after a crash, after a lost answer) is stored once. The last one is kept
+in the bus's state, where upstream has a ConfigMap. A slot that is due is held until the bus has it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from functools import partial
+
+from pydantic import Field
+
+from eventbus.base import State
+from events import durations, rawjson
+from events.backoff import Endless
+from events.errors import BusError, Conflict, EventError, NotAvailable, TooLarge, Unknown, UserError
+from events.event import now_text, parse_time
+from events.model import Model
+from events.problems import Problems
+from eventsources.base import EventSourceFilter, Source, SourceContext, Spec
+from eventsources.calendar_times import PREFIX, Times, Watch
+
+KEY = "last"
+_DAY = timedelta(days=1)
+_NO_FILTER = "comes with the expression languages; this version cannot decide it"
+
+
+class CatchUp(Model):
+    """Whether slots that were missed are published later."""
+
+    enabled: bool = Field(default=False, description="Publish what was missed while no source ran.")
+    max_duration: str = Field("", description="Slots older than this are not made up for; a duration such as 24h.")
+
+
+class ConfigMapPersistence(Model):
+    """Where Argo Events keeps the last event; here it is kept in the bus's state."""
+
+    name: str = Field("", description="Accepted for compatibility, not used.")
+    create_if_not_exist: bool = Field(default=False, description="Accepted for compatibility, not used.")
+
+
+class Persistence(Model):
+    """What is remembered beyond the life of the process."""
+
+    catchup: CatchUp | None = Field(None, description="Making up for missed slots.")
+    config_map: ConfigMapPersistence | None = Field(None, description="Accepted for compatibility, not used.")
+
+
+class CalendarSpec(Spec):
+    """When to publish an event. Contract: eventsources 3.2."""
+
+    schedule: str = Field("", description="Cron schedule: minute, hour, day of month, month, day of week.")
+    interval: str = Field("", description="Time between two events, such as 10s or 1h30m; not used with a schedule.")
+    exclusion_dates: list[str] | None = Field(None, description="Days without events: EXDATE:20261224T000000Z[,…].")
+    timezone: str = Field("", description="IANA name of the zone of the schedule; the process's zone when absent.")
+    metadata: dict[str, str] | None = Field(None, description="Copied into every event's data.")
+    persistence: Persistence | None = Field(None, description="Making up for missed slots after a restart.")
+    filter: EventSourceFilter | None = Field(None, description="Which slots become events.")
+
+    @property
+    def window(self) -> timedelta | None:
+        """How far back missed slots are made up for: None is without limit, zero not at all. Or UserError."""
+        catchup = self.persistence.catchup if self.persistence else None
+        if catchup is None or not catchup.enabled:
+            return timedelta()
+        if not catchup.max_duration:
+            return None
+        window = durations.delta(catchup.max_duration)
+        if window < timedelta():
+            raise UserError(f"{catchup.max_duration!r} is negative", cure="write a duration such as 24h")
+        return window
+
+
+class CalendarSource(Source[CalendarSpec]):
+    """One entry: waits for the next slot, publishes it, remembers it."""
+
+    Spec, event_type, active_passive = CalendarSpec, "calendar", True
+
+    def __init__(self, spec: CalendarSpec, awake: Callable[[], float] = time.monotonic) -> None:
+        """`awake` counts the seconds in which this machine did not sleep."""
+        super().__init__(spec)
+        self._times = Times(
+            schedule=spec.schedule,
+            interval=spec.interval,
+            timezone=spec.timezone,
+            exclusions=spec.exclusion_dates or (),
+        )
+        self._awake, self._window = awake, spec.window
+        self._watch = Watch(self._window)
+        self._done: datetime | None = None
+        """The last slot that is over, or the time this began: also over a restart of `listen`."""
+        self._published: datetime | None = None
+
+    @classmethod
+    def validate(cls, spec: CalendarSpec, problems: Problems) -> None:
+        _check_times(spec, problems)
+        _check_catch_up(spec, problems)
+        if spec.filter is not None:
+            problems.error("filter.expression", _NO_FILTER)
+
+    async def listen(self, context: SourceContext) -> None:
+        if self.spec.filter is not None:
+            raise NotAvailable(_NO_FILTER, path="filter.expression")
+        memory = LastSlot(context.state)
+        self._done = self._begin(await memory.read(), context)
+        context.started()
+        while True:
+            self._look(context)
+            slot = self._times.next(self._watch.pass_over(self._done))
+            if slot is None:
+                await self._wait_for_a_date(context)
+                continue
+            await context.clock.sleep_until(slot)
+            self._look(context)
+            await self._publish(slot, context)
+            await self._persist(slot, context, partial(memory.write, slot))
+            self._done = slot
+
+    def _begin(self, last: datetime | None, context: SourceContext) -> datetime:
+        """What the next slot comes after."""
+        now = context.clock.now()
+        self._look(context)
+        if self._done is not None and (last is None or last <= self._done):
+            return self._done  # we were interrupted, and nobody went on in our place
+        persistence = self.spec.persistence
+        if last is None:
+            if persistence is not None and persistence.config_map is not None:
+                text = "The last event's time is kept in the bus's state; the ConfigMap is neither read nor written"
+                context.log.info(text, configMap=persistence.config_map.name)
+            return now
+        if last - now > _DAY:
+            context.log.warning("The last event is in the future; it is ignored", last=now_text(last))
+            return now
+        begin = last if self._window is None else max(last, now - self._window)
+        if begin < now and (first := self._times.next(begin)) is not None and first <= now:
+            context.log.info("Making up for what was missed", first=now_text(first), last=now_text(last))
+        return begin
+
+    async def _wait_for_a_date(self, context: SourceContext) -> None:
+        """No slot within years, or ever: look again tomorrow."""
+        now = context.clock.now()
+        assert self._done is not None
+        self._done = max(self._done, now)
+        await context.clock.sleep_until(now + _DAY)
+
+    def _look(self, context: SourceContext) -> None:
+        if self._watch.look(context.clock.now(), self._awake()):
+            context.log.info("The machine slept or its clock was set ahead; slots of that time are skipped but for one")
+
+    async def _publish(self, slot: datetime, context: SourceContext) -> None:
+        if slot == self._published:
+            return
+        data = rawjson.dumps(self._times.data(slot, self.spec.metadata))
+        await self._persist(slot, context, partial(context.emit, data, id=now_text(slot)))
+        self._published = slot
+
+    async def _persist(self, slot: datetime, context: SourceContext, write: Callable[[], Awaitable[None]]) -> None:
+        """Write until the bus has it."""
+        pauses = Endless(0.1, 10)
+        while True:
+            try:
+                await write()
+            except TooLarge:
+                raise
+            except BusError as error:
+                if not pauses.count:
+                    context.log.warning(
+                        "The bus does not take a slot; tried until it does", slot=now_text(slot), reason=error
+                    )
+                await asyncio.sleep(pauses.next())
+                self._look(context)
+            else:
+                break
+        if pauses.count:
+            context.log.info("The bus has taken the slot", slot=now_text(slot), attempts=pauses.count + 1)
+
+
+class LastSlot:
+    """The last slot that was published, in the bus's state: RFC 3339 in UTC."""
+
+    def __init__(self, state: State) -> None:
+        self._state, self._revision = state, 0
+
+    async def read(self) -> datetime | None:
+        """None when there is none, or none that can be read."""
+        entry = await self._state.get(KEY)
+        self._revision = entry.revision if entry else 0
+        try:
+            return parse_time(entry.value.decode()) if entry else None
+        except (EventError, UnicodeDecodeError):
+            return None
+
+    async def write(self, slot: datetime) -> None:
+        """Keep `slot`, unless somebody else, who took over from us, has kept a later one."""
+        value = now_text(slot).encode()
+        try:
+            self._revision = await self._state.update(KEY, value, self._revision)
+        except (Conflict, Unknown):
+            last = await self.read()
+            if last is None:
+                self._revision = await self._state.put(KEY, value)
+            elif last < slot:
+                self._revision = await self._state.update(KEY, value, self._revision)
+
+
+def _check_times(spec: CalendarSpec, problems: Problems) -> None:
+    """Each field by itself, so that all that is wrong is said."""
+    checks: tuple[Callable[[], Times], ...] = (
+        lambda: Times(schedule=spec.schedule, interval=spec.interval),
+        lambda: Times(interval="1s", timezone=spec.timezone),
+        lambda: Times(interval="1s", exclusions=spec.exclusion_dates or ()),
+    )
+    for check in checks:
+        try:
+            if not check().is_possible:
+                problems.warn("schedule", "no such date ever comes: it never fires", "look at day of month and month")
+        except UserError as error:
+            problems.error(error.path, error.message, error.cure)
+    if spec.schedule and spec.interval:
+        problems.warn("interval", "is not used beside a schedule", "remove one of them")
+    for index, item in enumerate(spec.exclusion_dates or ()):
+        if not item.startswith(PREFIX):
+            problems.warn(f"exclusionDates[{index}]", f"{item!r} excludes nothing", f"write {PREFIX}20261224T000000Z")
+
+
+def _check_catch_up(spec: CalendarSpec, problems: Problems) -> None:
+    path = "persistence.catchup.maxDuration"
+    try:
+        if spec.window is None:
+            message = "without it every slot since the last event is made up for, however many they are"
+            problems.warn(path, message, "set it, such as 24h")
+    except UserError as error:
+        problems.error(path, error.message, error.cure)

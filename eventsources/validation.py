@@ -1,0 +1,175 @@
+"""What is wrong with an EventSource, and with several in one process. Contract: eventsources 1.5, 1.15, 2.5."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from eventbus import subjects
+from events.credentials import SecretRef
+from events.errors import InvalidObject, UserError
+from events.problems import Problem, Problems, join
+from eventsources.base import Source, Spec
+from eventsources.registry import SOURCES
+from eventsources.types import EventSource
+from eventsources.webhooks import WebhookSpec, endpoint_pattern
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """One event whose spec could be read."""
+
+    path: str
+    kind: type[Source[Any]]
+    spec: Spec
+
+
+def validate(event_source: EventSource) -> Problems:
+    """All problems of one EventSource."""
+    problems = Problems()
+    _check_names(event_source, problems)
+    entries = list(_entries(event_source, problems))
+    for entry in entries:
+        entry.kind.validate(entry.spec, problems.at(entry.path))
+    _check_mixture(event_source, problems)
+    for _, problem in _taken_twice((event_source, endpoint) for endpoint in _endpoints(entries)):
+        problems.extend([problem])
+    return problems
+
+
+def clashes(event_sources: Iterable[EventSource]) -> list[tuple[EventSource, Problem]]:
+    """What several EventSources of one process, whose ports are shared, take from each other.
+
+    With the object that has the problem, which is the later of two. What is wrong within one object is `validate`'s.
+    """
+    found = (
+        (event_source, endpoint)
+        for event_source in event_sources
+        for endpoint in _endpoints(_entries(event_source, Problems()))
+    )
+    return list(_taken_twice(found, between_objects=True))
+
+
+def _check_names(event_source: EventSource, problems: Problems) -> None:
+    """Names become tokens of a subject; each event name stands for one event."""
+    metadata = event_source.metadata
+    if not (metadata.name or metadata.generate_name):
+        problems.error("metadata.name", "required")
+    elif metadata.name:
+        _check_token(metadata.name, "event source name", "metadata.name", problems)
+    else:
+        _check_token(str(metadata.generate_name), "event source name", "metadata.generateName", problems)
+    used: dict[str, str] = {}
+    for key, events in event_source.spec.sources.items():
+        for name in events:
+            path = f"spec.{key}.{name}"
+            _check_token(name, "event name", path, problems)
+            if name in used:
+                problems.error(path, f"event name {name!r} is also used at {used[name]}", "give one of them another")
+            used.setdefault(name, path)
+    if not used:
+        cure = "add an event under a source type, such as spec.webhook.example; as it is, nothing is ever published"
+        problems.warn("spec", "no event sources are given", cure)
+
+
+def _check_token(name: str, what: str, path: str, problems: Problems) -> None:
+    try:
+        subjects.token(name, what)
+    except UserError as error:
+        problems.error(path, error.message, error.cure)
+
+
+def _check_mixture(event_source: EventSource, problems: Problems) -> None:
+    """Kinds that run on every replica cannot be with those that run on one.
+
+    We could run both; Argo Events refuses such an object, and ours shall be valid there too.
+    """
+    keys = [key for key, events in event_source.spec.sources.items() if events and key in SOURCES.rows]
+    one_place = [key for key in keys if SOURCES.load(key).active_passive]
+    everywhere = [key for key in keys if key not in one_place]
+    if one_place and everywhere:
+        message = f"{', '.join(everywhere)} runs on every replica, {', '.join(one_place)} on one at a time"
+        problems.error("spec", f"{message}: they cannot be in one EventSource", "make two EventSources of it")
+
+
+def _entries(event_source: EventSource, problems: Problems) -> Iterator[_Entry]:
+    """The events whose spec can be read; why the others cannot goes to `problems`."""
+    for key, events in event_source.spec.sources.items():
+        try:
+            kind = SOURCES.load(key) if events else None
+        except UserError as error:
+            problems.error(f"spec.{key}", error.message, error.cure)
+            continue
+        for name, raw in events.items():
+            assert kind is not None
+            path = f"spec.{key}.{name}"
+            try:
+                yield _Entry(path, kind, kind.Spec.parse(raw))
+            except InvalidObject as error:
+                problems.at(path).extend(error.problems)
+
+
+@dataclass(frozen=True, slots=True)
+class _Endpoint:
+    """A place where HTTP requests are listened for, and where in its object that is said."""
+
+    path: str
+    spec: WebhookSpec
+    pattern: str
+
+    @property
+    def tls(self) -> tuple[SecretRef | None, SecretRef | None]:
+        return self.spec.server_cert_secret, self.spec.server_key_secret
+
+
+def _endpoints(entries: Iterable[_Entry]) -> Iterator[_Endpoint]:
+    """A source listens for HTTP where its spec is a `WebhookSpec`, or has one as `webhook`."""
+    for entry in entries:
+        nested = getattr(entry.spec, "webhook", None)
+        found = nested if isinstance(nested, WebhookSpec) else entry.spec
+        if not isinstance(found, WebhookSpec):
+            continue
+        try:
+            pattern = endpoint_pattern(found.endpoint)
+        except UserError:
+            continue  # reported by its own check
+        yield _Endpoint(join(entry.path, "webhook") if found is nested else entry.path, found, pattern)
+
+
+@dataclass(slots=True)
+class _Port:
+    """Who listens on a port, in the order of the objects; the first one's TLS holds for all."""
+
+    first: tuple[EventSource, _Endpoint]
+    taken: dict[str, tuple[EventSource, _Endpoint]] = field(default_factory=dict)
+
+
+def _taken_twice(
+    found: Iterable[tuple[EventSource, _Endpoint]], *, between_objects: bool = False
+) -> Iterator[tuple[EventSource, Problem]]:
+    """A problem for each endpoint that cannot be listened on beside an earlier one."""
+    ports: dict[str, _Port] = {}
+    for owner, endpoint in found:
+        port = ports.setdefault(endpoint.spec.port, _Port((owner, endpoint)))
+        holder, other = port.first
+        problem = None
+        if other.tls != endpoint.tls:
+            message = f"port {endpoint.spec.port} has another certificate, or none, at {_where(other, holder, owner)}"
+            cure = "give all events of a port the same certificate, or this one another port"
+            problem = Problem(join(endpoint.path, "serverCertSecret"), message, cure)
+        elif endpoint.pattern in port.taken:
+            holder, other = port.taken[endpoint.pattern]
+            message = f"{endpoint.spec.endpoint} on port {endpoint.spec.port} is also listened on at "
+            cure = "give one of them another endpoint or port"
+            problem = Problem(join(endpoint.path, "endpoint"), f"{message}{_where(other, holder, owner)}", cure)
+        port.taken.setdefault(endpoint.pattern, (owner, endpoint))
+        if problem is not None and (holder is not owner or not between_objects):
+            yield owner, problem
+
+
+def _where(other: _Endpoint, holder: EventSource, owner: EventSource) -> str:
+    if holder is owner:
+        return other.path
+    namespace = f"{holder.metadata.namespace}/" if holder.metadata.namespace else ""
+    return f"{other.path} of EventSource {namespace}{holder.metadata.name}"

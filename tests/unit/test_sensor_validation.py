@@ -1,0 +1,161 @@
+"""Validation of a whole Sensor: every problem at once, each at its field, with what to do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from events.errors import ActionError, NotAvailable
+from sensors import policies, types, validation
+from sensors.base import Result
+
+DEPENDENCY = {"name": "dep", "eventSourceName": "hooks", "eventName": "orders"}
+HTTP = {"url": "http://svc", "method": "POST", "payload": []}
+
+
+def trigger(http: Any = None, **more: Any) -> dict[str, Any]:
+    template = {"name": "t", "http": HTTP | (http or {})}
+    return {"template": template | more.pop("template", {}), **more}
+
+
+def problems(*triggers: dict[str, Any], dependencies: Any = (DEPENDENCY,)) -> list[str]:
+    sensor = types.Sensor.parse(
+        {
+            "apiVersion": "argoproj.io/v1alpha1",
+            "kind": "Sensor",
+            "metadata": {"name": "s"},
+            "spec": {"dependencies": list(dependencies), "triggers": list(triggers)},
+        }
+    )
+    return [f"{problem.severity.value} {problem.path}" for problem in validation.validate(sensor)]
+
+
+T = "spec.triggers[0]"
+ALO = {"atLeastOnce": True}
+
+
+@pytest.mark.parametrize(
+    ("raw", "found"),
+    [
+        (trigger(), []),
+        ({}, [f"error {T}.template"]),
+        (trigger(template={"name": ""}), [f"error {T}.template.name"]),
+        ({"template": {"name": "t"}}, [f"error {T}.template"]),
+        ({"template": {"name": "t", "slack": {}}}, [f"error {T}.template.slack"]),
+        (trigger(template={"slack": {}}), [f"warning {T}.template.slack"]),
+        (
+            trigger(template={"log": {"intervalSeconds": -1}}),
+            [f"warning {T}.template.log", f"error {T}.template.log.intervalSeconds"],
+        ),
+        (trigger(template={"conditions": "dep && pde"}), [f"error {T}.template.conditions"]),
+        (
+            trigger(template={"conditionsReset": [{"byTime": {"cron": "0 0 * * *"}}]}),
+            [f"error {T}.template.conditionsReset"],
+        ),
+        (trigger({"url": ""}), [f"error {T}.template.http.url"]),
+        (trigger({"url": "svc/hook"}), [f"warning {T}.template.http.url"]),
+        (trigger({"method": "post"}), [f"error {T}.template.http.method"]),
+        (trigger({"method": "GET", "payload": None}), []),
+        (trigger({"payload": None}), [f"warning {T}.template.http.payload"]),
+        (trigger({"urll": "x"}), [f"error {T}.template.http.urll"]),
+        (trigger({"timeout": "5"}), [f"error {T}.template.http.timeout"]),
+        (trigger({"tls": {}}), [f"error {T}.template.http.tls"]),
+        (trigger({"payload": [{"src": {"dependencyName": "dep"}}]}), []),
+        (trigger({"payload": [{"dest": "x"}]}), [f"error {T}.template.http.payload[0].src"]),
+        (
+            trigger({"payload": [{"src": {"dependencyName": "d"}, "dest": "x"}]}),
+            [f"warning {T}.template.http.payload[0].src.dependencyName"],
+        ),
+        (
+            trigger({"parameters": [{"src": {"dependencyName": "dep"}}]}),
+            [f"error {T}.template.http.parameters[0].dest"],
+        ),
+        (trigger({"dynamicHeaders": [{"dest": "X"}]}), [f"warning {T}.template.http.dynamicHeaders[0].src"]),
+        (trigger({"secureHeaders": [{"name": "X"}]}), [f"error {T}.template.http.secureHeaders[0].valueFrom"]),
+        (trigger(parameters=[{"src": {"dependencyName": "dep"}, "dest": ""}]), [f"error {T}.parameters[0].dest"]),
+        (
+            trigger(parameters=[{"src": {"dependencyName": "x"}, "dest": "name"}]),
+            [f"warning {T}.parameters[0].src.dependencyName"],
+        ),
+        (trigger(rateLimit={}), [f"error {T}.rateLimit.requestsPerUnit"]),
+        (trigger(rateLimit={"requestsPerUnit": 1}), []),
+        (trigger(retryStrategy={"steps": 3}), [f"warning {T}.retryStrategy"]),
+        (trigger(retryStrategy={"steps": 3}, **ALO), []),
+        (trigger(policy={"status": {"allow": [200]}}), []),
+        (trigger(policy={"status": {}}), [f"error {T}.policy.status.allow"]),
+        (trigger(policy={"status": {"allow": []}}), [f"warning {T}.policy.status.allow"]),
+        (trigger(policy={"k8s": {"labels": {"a": "b"}}}), [f"warning {T}.policy.k8s"]),
+        (trigger(dlqTrigger=trigger(**ALO), **ALO), []),
+        (trigger(dlqTrigger=trigger(**ALO)), [f"error {T}.atLeastOnce"]),
+        (trigger(dlqTrigger=trigger(), **ALO), [f"error {T}.dlqTrigger.atLeastOnce"]),
+        (trigger(dlqTrigger=trigger({"url": ""}, **ALO), **ALO), [f"error {T}.dlqTrigger.template.http.url"]),
+        (
+            trigger(dlqTrigger=trigger(dlqTrigger=trigger(), rateLimit={}, **ALO), **ALO),
+            [f"warning {T}.dlqTrigger.dlqTrigger", f"warning {T}.dlqTrigger.rateLimit"],
+        ),
+    ],
+)
+def test_a_problem_is_said_at_its_field(raw: dict[str, Any], found: list[str]) -> None:
+    assert problems(raw) == found
+
+
+def test_names_of_triggers_are_unique() -> None:
+    assert problems(trigger(), trigger()) == ["error spec.triggers[1].template.name"]
+
+
+def test_everything_is_said_at_once() -> None:
+    broken = trigger({"url": "", "method": "FETCH"}, template={"conditions": "a and b"}, rateLimit={})
+    found = problems(broken, dependencies=[{"name": "", "eventSourceName": "a", "eventName": "b.c"}])
+    assert found == [
+        "error spec.dependencies[0].name",
+        "error spec.dependencies[0].eventName",
+        f"error {T}.rateLimit.requestsPerUnit",
+        f"error {T}.template.http.url",
+        f"error {T}.template.http.method",
+        f"error {T}.template.conditions",
+    ]
+
+
+def test_an_empty_sensor_lacks_dependencies_and_triggers() -> None:
+    assert problems(dependencies=()) == ["error spec.dependencies", "error spec.triggers"]
+
+
+def test_a_problem_reads_as_a_sentence_with_a_cure() -> None:
+    sensor = types.Sensor.parse(
+        {
+            "apiVersion": "argoproj.io/v1alpha1",
+            "kind": "Sensor",
+            "metadata": {"name": "s"},
+            "spec": {"dependencies": [DEPENDENCY], "triggers": [trigger(template={"conditions": "dpe"})]},
+        }
+    )
+    (problem,) = validation.validate(sensor)
+    assert str(problem) == f"{T}.template.conditions: there is no dependency 'dpe' (did you mean 'dep'?)"
+
+
+@pytest.mark.parametrize(
+    ("raw", "status", "succeeds"),
+    [
+        (None, 500, True),
+        ({}, 500, True),
+        ({"status": {}}, 500, True),
+        ({"status": {"allow": [200, 201]}}, 201, True),
+        ({"status": {"allow": [200, 201]}}, 500, False),
+        ({"status": {"allow": []}}, 200, False),
+        ({"status": {"allow": [200]}}, None, True),
+        ({"k8s": {"labels": {"a": "b"}}}, 500, True),
+    ],
+)
+def test_policy_on_a_status(raw: Any, status: int | None, succeeds: bool) -> None:
+    check = policies.compile(types.TriggerPolicy.parse(raw) if raw is not None else None, "http")
+    if succeeds:
+        check(Result(status=status))
+        return
+    with pytest.raises(ActionError, match=f"status {status} is not allowed"):
+        check(Result(status=status))
+
+
+def test_a_policy_on_labels_is_not_ignored_where_it_would_count() -> None:
+    with pytest.raises(NotAvailable):
+        policies.compile(types.TriggerPolicy.parse({"k8s": {"labels": {"a": "b"}}}), "k8s")
