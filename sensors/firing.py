@@ -1,6 +1,6 @@
 """Step 10, one firing: rate limit, parameters, fetch, execute, policy, retry, dead letter. Contract: B.6, B.7, C.4.
 
-An `Action` never raises for a firing: whatever happens becomes a Decision. One attempt = permit -> template parameters
+Whatever happens to a firing becomes a Decision; only NotOwner is raised, before an attempt that must not start. One attempt = permit -> template parameters
 -> fetch -> resource parameters -> execute -> policy; `retryStrategy` repeats failed attempts (with atLeastOnce only, as
 upstream). What the event itself makes impossible is not tried again.
 """
@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
 
 from events.backoff import ONCE, retry
-from events.errors import ActionError, CredentialError, EventError, KeryxError, UserError
+from events.errors import ActionError, CredentialError, EventError, KeryxError, NotOwner, UserError
 from events.metrics import Metrics
 from sensors import parameters, policies, types
 from sensors.base import Firing, Trigger, TriggerContext
@@ -25,6 +26,10 @@ from sensors.registry import PRECEDENCE, TRIGGERS
 
 _VARIANTS = 32
 UNLIMITED = 1 << 30
+
+
+def _nothing() -> None:
+    """Any attempt may start."""
 
 
 class PolicyRefused(ActionError):
@@ -118,22 +123,24 @@ class Action:
         if self._limiter is not None:
             await self._limiter.until_available()
 
-    async def carry_out(self, firing: Firing) -> Decision:
-        """Act, with retries; the outcome."""
+    async def carry_out(self, firing: Firing, require: Callable[[], None] = _nothing) -> Decision:
+        """Act, with retries; the outcome. `require` is asked before each attempt: NotOwner when none may start."""
         remakes = 0
 
         async def attempt() -> None:
             nonlocal remakes
             try:
-                await self._attempt(firing if not remakes else replace(firing, remakes=remakes))
+                await self._attempt(firing if not remakes else replace(firing, remakes=remakes), require)
             except PolicyRefused:
                 remakes += 1  # what was made does not count: the next attempt makes another
                 raise
 
         try:
             await retry(self._backoff, attempt, on_failure=self._on_failure, again=_may_retry)
+        except NotOwner:
+            raise
         except KeryxError as error:
-            return await self._give_up(firing, error)
+            return await self._give_up(firing, error, require)
         if self._is_failing:
             self._is_failing = False
             self._log.info("The trigger succeeds again")
@@ -145,9 +152,10 @@ class Action:
             )
         return Decision(Outcome.FIRED, 0)
 
-    async def _attempt(self, firing: Firing) -> None:
+    async def _attempt(self, firing: Firing, require: Callable[[], None]) -> None:
         if self._limiter is not None:
             await self._limiter.acquire()
+        require()
         started = time.perf_counter()
         try:
             await self._act(firing)
@@ -181,17 +189,19 @@ class Action:
 
     def _on_failure(self, error: KeryxError, attempt: int) -> None:
         """Said once per change of state: a target that is away for hours is one line."""
+        if isinstance(error, NotOwner):
+            return
         say = self._log.debug if self._is_failing else self._log.warning
         self._is_failing = True
         say("Failed to execute a trigger", reason=str(error), attempt=attempt, attempts=self._backoff.attempts)
 
-    async def _give_up(self, firing: Firing, error: KeryxError) -> Decision:
+    async def _give_up(self, firing: Firing, error: KeryxError, require: Callable[[], None]) -> Decision:
         """All attempts failed, or none can succeed."""
         self._retries_failed.inc()
         reason = "event" if isinstance(error, EventError) else "action"
         detail = str(error)
         if self._dead_letter is not None:
-            end = await self._dead_letter.carry_out(firing)
+            end = await self._dead_letter.carry_out(firing, require)
             fired = "fired" if end.outcome is Outcome.FIRED else f"failed: {end.detail}"
             detail = f"{detail}; dead-letter trigger {self._dead_letter.name} {fired}"
         return Decision(Outcome.FAILED, 0, reason=reason, detail=detail)

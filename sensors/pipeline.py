@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Final
 
 from eventbus.base import Delivery
 from events.event import Event
@@ -17,7 +18,8 @@ from sensors.base import Firing
 from sensors.checkpoint import Checkpoint, Pending, identity
 from sensors.conditions import Condition
 from sensors.decision import Decision, Outcome
-from sensors.dependencies import Dependencies
+from sensors.dependencies import Dependencies, Dependency
+from sensors.filters.verdict import Verdict, undecided
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,10 @@ class Step:
     decisions: list[Decision] = field(default_factory=list)
 
 
+# A publisher of its own may put an event on a subject that its attributes do not name.
+_UNMATCHED: Final = Match("", None, "", "unmatched", "no dependency has the source and name that the event itself has")
+
+
 class Pipeline:
     """The pipeline of one trigger. `scope` (namespace, sensor, trigger) makes its firing ids its own."""
 
@@ -63,7 +69,7 @@ class Pipeline:
             return Prepared(delivery, 0, ())
         matches = []
         for dependency in self._dependencies.matching(event):
-            verdict = dependency.filter.accepts(event)
+            verdict = _verdict(dependency, event)
             if verdict.passed:
                 matches.append(Match(dependency.name, event, dependency.signature))
             else:
@@ -80,22 +86,13 @@ class Pipeline:
                 Decision(Outcome.FAILED, position.sequence, reason="invalid event", detail=prepared.delivery.error)
             )
             return step
-        accepted = [match for match in prepared.matches if match.event is not None]
-        if accepted and checkpoint.recent.get(prepared.identity) not in (None, position.sequence):
-            detail = "an event of this source, name and id came before"
-            step.decisions.append(Decision(Outcome.DUPLICATE, position.sequence, event.id, detail=detail))
-            return step
-        for match in prepared.matches:
-            if match.event is None:
-                step.decisions.append(
-                    Decision(
-                        Outcome.FILTERED, position.sequence, event.id, match.dependency, match.reason, match.detail
-                    )
-                )
-            else:
+        is_repeat = checkpoint.recent.get(prepared.identity) not in (None, position.sequence)
+        for match in prepared.matches or (_UNMATCHED,):
+            if match.event is not None and not is_repeat:
                 self._take(checkpoint, match, match.event, prepared, step)
-        if accepted:
-            checkpoint.recent.add(prepared.identity, position.sequence)
+                checkpoint.recent.add(prepared.identity, position.sequence)
+            else:
+                step.decisions.append(_refusal(position.sequence, event, match))
         return step
 
     def _take(self, checkpoint: Checkpoint, match: Match, event: Event, prepared: Prepared, step: Step) -> None:
@@ -133,3 +130,19 @@ class Pipeline:
             sequences={name: one.sequence for name, one in complete.items()},
             stored_ns=checkpoint.applied.stored_ns,
         )
+
+
+def _verdict(dependency: Dependency, event: Event) -> Verdict:
+    """What the filters say; one with a defect cannot be decided, and must not hold up all events behind this one."""
+    try:
+        return dependency.filter.accepts(event)
+    except Exception as error:  # noqa: BLE001 - it becomes the event's reason
+        return undecided("defect", f"the filter has a defect: {error!r}")
+
+
+def _refusal(sequence: int, event: Event, match: Match) -> Decision:
+    """Why a dependency did not take the event: it did not match, or came before."""
+    if match.event is None:
+        return Decision(Outcome.FILTERED, sequence, event.id, match.dependency, match.reason, match.detail)
+    detail = "an event of this source, name and id came before"
+    return Decision(Outcome.DUPLICATE, sequence, event.id, match.dependency, detail=detail)

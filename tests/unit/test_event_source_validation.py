@@ -1,0 +1,246 @@
+"""What is refused of an EventSource, where it says so, and the recorded cases of the real system."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from events.errors import InvalidObject
+from events.problems import Problem, Severity
+from eventsources import validation
+from eventsources.registry import SOURCES
+from eventsources.types import EventSource
+
+CORPUS = Path(__file__).parents[3] / "shared" / "conformance" / "validate.jsonl"
+HOOK = {"endpoint": "/hook", "port": "12000", "method": "POST"}
+TLS = {"serverCertSecret": {"name": "tls", "key": "crt"}, "serverKeySecret": {"name": "tls", "key": "key"}}
+
+
+def parsed(spec: Any, name: str = "src", **metadata: Any) -> EventSource:
+    raw = {"apiVersion": "argoproj.io/v1alpha1", "kind": "EventSource", "metadata": {"name": name, **metadata}}
+    return EventSource.parse(raw | {"spec": spec})
+
+
+def problems_of(spec: Any, name: str = "src", **metadata: Any) -> list[Problem]:
+    """Everything that is said of an object, whether reading or validating it finds it."""
+    try:
+        return list(validation.validate(parsed(spec, name, **metadata)))
+    except InvalidObject as error:
+        return error.problems
+
+
+def errors_of(spec: Any, name: str = "src", **metadata: Any) -> list[str]:
+    return [str(problem) for problem in problems_of(spec, name, **metadata) if problem.severity is Severity.ERROR]
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"webhook": {"a": HOOK, "b": HOOK | {"endpoint": "/b"}, "c": HOOK | {"port": "12001"}}},
+        {"webhook": {"a": HOOK | TLS, "b": HOOK | TLS | {"endpoint": "/{id}"}}},
+        {"calendar": {"a": {"interval": "10s"}}, "replicas": -1, "eventBusName": "b", "template": {}, "service": None},
+        {"webhook": None, "calendar": {"a": {"interval": "10s"}}},
+    ],
+)
+def test_good_objects_have_no_problems(spec: Any) -> None:
+    assert problems_of(spec) == []
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        (
+            {"webhok": {"a": HOOK}},
+            ["spec.webhok: unknown event source or field (did you mean 'webhook'?)"],
+        ),
+        (
+            {"replica": 2, "calendar": {"a": {"interval": "zz"}}},
+            ["spec.replica: unknown event source or field (did you mean 'replicas'?)"],
+        ),
+        (
+            {"sources": {"webhook": {"a": HOOK}}, "replicas": "2"},
+            [
+                "spec.sources: unknown event source or field (did you mean 'resource'?)",
+                "spec.replicas: should be a valid integer",
+            ],
+        ),
+        (
+            {"zzz": {}},
+            [
+                "spec.zzz: unknown event source or field "
+                "(fields: eventBusName, template, service, replicas; event sources: calendar, webhook)"
+            ],
+        ),
+        ({"template": {"x": 1}}, ["spec.template.x: unknown field (known here: "]),
+        (
+            {"kafka": {"a": {}, "b": {}}, "calendar": {"c": {}}},
+            [
+                "spec.kafka: event source 'kafka' is not in this version of Keryx",
+                "spec.calendar.c: neither schedule nor interval",
+            ],
+        ),
+        ({"webhook": [HOOK]}, ["spec.webhook: should be a map from event name"]),
+        ({"webhook": {7: HOOK}}, ["spec.webhook: event name 7 should be text (put it in quotes)"]),
+        ({"webhook": {"a": "text"}}, ["spec.webhook.a: should be a valid dictionary"]),
+        ({"webhook": {"a": None}}, ["spec.webhook.a.endpoint: required", "spec.webhook.a.port: required"]),
+        (
+            {"webhook": {"example": HOOK | {"port": 12000, "metod": "GET"}}},
+            [
+                "spec.webhook.example.port: should be a valid string",
+                "spec.webhook.example.metod: unknown field (did you mean 'method'?)",
+            ],
+        ),
+        ({"webhook": {"example": HOOK | {"port": "http"}}}, ["spec.webhook.example.port: 'http' is not a port"]),
+        (
+            {"webhook": {"a.b": HOOK, "a b": HOOK | {"port": "12001"}}},
+            [
+                "spec.webhook.a.b: event name 'a.b' cannot be published (use no dot, space",
+                "spec.webhook.a b: event name 'a b' cannot be published",
+            ],
+        ),
+        (
+            {"webhook": {"a": HOOK}, "stripe": {"a": {}}},
+            [
+                "spec.stripe.a: event name 'a' is also used at spec.webhook.a (give one of them another",
+                "spec.stripe: event source 'stripe' is not in this version",
+            ],
+        ),
+        (
+            {"webhook": {"a": HOOK}, "calendar": {"b": {"interval": "1s"}}},
+            ["spec: webhook runs on every replica, calendar on one at a time: they cannot be in one EventSource"],
+        ),
+        (
+            {"webhook": {"a": HOOK, "b": HOOK | {"method": "GET"}}},
+            ["spec.webhook.b.endpoint: /hook on port 12000 is also listened on at spec.webhook.a (give one of them"],
+        ),
+        (
+            {"webhook": {"a": HOOK | {"endpoint": "/x/{id}"}, "b": HOOK | {"endpoint": "/x/{name}"}}},
+            ["spec.webhook.b.endpoint: /x/{name} on port 12000 is also listened on at spec.webhook.a"],
+        ),
+        (
+            {"webhook": {"a": HOOK, "b": HOOK | TLS | {"endpoint": "/b"}}},
+            ["spec.webhook.b.serverCertSecret: port 12000 has another certificate, or none, at spec.webhook.a (give"],
+        ),
+    ],
+)
+def test_what_is_wrong_is_said_at_its_path_with_a_cure(spec: Any, expected: list[str]) -> None:
+    found = errors_of(spec)
+    assert len(found) == len(expected), found
+    for ours, start in zip(found, expected, strict=True):
+        assert ours.startswith(start)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "expected"),
+    [
+        ({"name": "my.source"}, ["metadata.name: event source name 'my.source' cannot be published"]),
+        ({"name": ""}, ["metadata.name: required"]),
+        ({"name": "", "generateName": "a.b-"}, ["metadata.generateName: event source name 'a.b-' cannot be published"]),
+        ({"name": "", "generateName": "ab-"}, []),
+    ],
+)
+def test_the_name_of_the_object_must_be_a_token_of_a_subject(metadata: Any, expected: list[str]) -> None:
+    found = errors_of({"webhook": {"a": HOOK}}, **metadata)
+    assert [text.partition(" (")[0] for text in found] == expected
+
+
+@pytest.mark.parametrize("spec", [{}, {"webhook": {}}, {"kafka": {}}, {"webhook": None}])
+def test_an_object_without_events_is_warned_of_as_upstream_takes_it(spec: Any) -> None:
+    (problem,) = problems_of(spec)
+    assert (problem.severity, problem.path) == (Severity.WARNING, "spec")
+    assert "no event sources" in problem.message
+    assert "spec.webhook.example" in problem.cure
+
+
+def test_what_is_stored_is_read_leniently_and_one_wrong_event_does_not_hide_the_others() -> None:  # P7
+    raw = {"apiVersion": "v", "kind": "EventSource", "metadata": {"name": "src"}, "status": {"later": 1}}
+    raw["spec"] = {"webhook": {"a": "text", "b": HOOK}, "later": 1}
+    assert EventSource.parse(raw, lenient=True).spec.sources == {"webhook": {"a": "text", "b": HOOK}}
+
+
+# --- several objects in one process -----------------------------------------------------------------------------------
+
+
+def clashes(*objects: EventSource) -> list[tuple[str, str]]:
+    return [(owner.metadata.name, str(problem)) for owner, problem in validation.clashes(objects)]
+
+
+def test_objects_of_one_process_may_share_a_port_but_not_an_endpoint() -> None:
+    one = parsed({"webhook": {"a": HOOK, "b": HOOK | {"endpoint": "/b"}}}, "one", namespace="ns")
+    two = parsed({"webhook": {"c": HOOK | {"endpoint": "/c"}, "d": HOOK | {"endpoint": "/b"}}}, "two")
+    three = parsed({"webhook": {"e": HOOK | TLS | {"endpoint": "/e"}, "f": HOOK | {"port": "12001"}}}, "three")
+    assert clashes(one, two, three) == [
+        (
+            "two",
+            "spec.webhook.d.endpoint: /b on port 12000 is also listened on at spec.webhook.b of EventSource ns/one "
+            "(give one of them another endpoint or port)",
+        ),
+        (
+            "three",
+            "spec.webhook.e.serverCertSecret: port 12000 has another certificate, or none, at spec.webhook.a of "
+            "EventSource ns/one (give all events of a port the same certificate, or this one another port)",
+        ),
+    ]
+
+
+def test_what_is_wrong_within_one_object_is_not_said_twice() -> None:
+    one = parsed({"webhook": {"a": HOOK, "b": HOOK, "c": {}, "d": HOOK | {"endpoint": "/{"}}, "kafka": {"e": {}}})
+    assert clashes(one) == []
+    assert clashes() == []
+
+
+# --- the recorded cases -----------------------------------------------------------------------------------------------
+
+OURS = {
+    "webhook-no-method": "method: matches no request",
+    "webhook-port-range": "no such port",
+    "webhook-endpoint-noslash": "never matches (ES-2.5)",
+    "webhook-method-lower": "matches no request",
+    "webhook-filter-empty": "drops every event (ES-1.9)",
+    "webhook-filter-bad": "filters come with the expression languages",
+    "webhook-payload-neg": "refuses every body",
+    "calendar-tz-bad": "cannot start",
+    "same-endpoint": "one of them gets nothing (ES-2.5)",
+    "event-name-space": "can never be published (E9)",
+}
+"""What upstream takes and we refuse: in each case an event that would never come."""
+
+
+def recorded() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The cases of EventSources: of kinds that are here, of others."""
+    here, others = [], []
+    for line in CORPUS.read_text(encoding="utf-8").splitlines() if CORPUS.exists() else ():
+        case = json.loads(line)
+        given = case["input"]["object"]
+        if given["kind"] == "EventSource":
+            (others if set(given["spec"]) & set(SOURCES.missing) else here).append(case)
+    return here, others
+
+
+needs_corpus = pytest.mark.skipif(not CORPUS.exists(), reason=f"recorded cases of upstream are not here: {CORPUS}")
+
+
+def is_refused(case: dict[str, Any]) -> bool:
+    given = case["input"]["object"]
+    return bool(errors_of(given["spec"], **given["metadata"]))
+
+
+@needs_corpus
+@pytest.mark.parametrize("case", [pytest.param(c, id=c["id"].removeprefix("validate/es-")) for c in recorded()[0]])
+def test_we_refuse_what_upstream_refuses_and_what_would_never_work(case: dict[str, Any]) -> None:
+    name = case["id"].removeprefix("validate/es-")
+    is_ours = name in OURS
+    assert is_refused(case) == (is_ours or not case["expect"].get("ok"))
+    assert not is_ours or case["expect"]["ok"]
+
+
+@needs_corpus
+@pytest.mark.parametrize("cases", [pytest.param(recorded()[1], id=f"{len(recorded()[1])}-cases-not-covered-yet")])
+def test_kinds_of_later_versions_are_refused_with_that_reason(cases: list[dict[str, Any]]) -> None:
+    for case in cases:
+        spec = case["input"]["object"]["spec"]
+        found = errors_of({key: value or {"ev": {}} for key, value in spec.items()})
+        assert any("not in this version" in text or "should be a map" in text for text in found), case["id"]
