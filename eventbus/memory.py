@@ -28,13 +28,13 @@ class MemoryBroker:
 
     def __init__(self, *, clock: Callable[[], float] = boot_time) -> None:
         self.clock = clock
-        self._revisions = itertools.count(1)
         self._lives = itertools.count(1)
         self.arrived = asyncio.Condition()
         self.wipe()
 
     def wipe(self) -> None:
         """Lose everything: the next stream is another one."""
+        self._revisions = itertools.count(1)
         self.created = f"{time.time_ns()}-{next(self._lives)}"
         self.first = 1
         self.stored: list[tuple[int, str, bytes, int]] = []  # sequence, subject, wire, Unix nanoseconds

@@ -49,7 +49,8 @@ class LeaseSession:
     ) -> None:
         self._has_left_overs = is_alone
         self._leases, self._log, self._on_silence, self._clock = leases, log, on_silence, clock
-        self._id = ""
+        self._id = self._former = ""
+        self._owned: set[str] = set()
         self._deadline = 0.0
         self._revision = 0
         self._lost = asyncio.Event()
@@ -73,6 +74,8 @@ class LeaseSession:
                 await self._renew()
             except BusError as error:
                 self._log.debug("No session on the bus", reason=str(error))
+            except Exception as error:  # noqa: BLE001 - without a session nothing would ever be owned again
+                self._log.exception("The session on the bus ended by a defect", error)
             self._end()
             await asyncio.sleep(RENEW / 4)
 
@@ -82,6 +85,9 @@ class LeaseSession:
             for key in await leases.keys(_session_key("")):
                 await leases.purge(key)
             self._has_left_overs = False
+        if self._former:
+            await leases.purge(_session_key(self._former))  # over for us: nobody need watch it for `VALID` seconds
+            self._former = ""
         sent, identity = self._clock(), uuid.uuid4().hex
         self._revision = await leases.create(_session_key(identity), b"1")
         async with self._begun:
@@ -91,8 +97,10 @@ class LeaseSession:
     async def _renew(self) -> None:
         """Renew until the session is lost."""
         leases, key, count, pause = await self._leases(), _session_key(self._id), 1, RENEW
-        while self.alive:
+        while self._left > 0:
             await asyncio.sleep(pause)
+            if self._left <= 0:
+                return  # the machine slept; what is over stays over
             sent, count, pause = self._clock(), count + 1, RENEW / 4
             try:
                 async with asyncio.timeout(min(UNANSWERED, self._left)):
@@ -107,6 +115,8 @@ class LeaseSession:
                     async with asyncio.timeout(self._left):
                         self._revision = await self._read_revision(leases, key)
             else:
+                if self._left <= 0:
+                    return
                 self._deadline, pause = sent + VALID, RENEW
 
     @property
@@ -122,6 +132,7 @@ class LeaseSession:
     def _end(self) -> None:
         if self._id:
             self._log.warning("Lost the session on the bus; what it owned is paused")
+        self._former = self._id or self._former
         self._id, self._deadline = "", 0.0
         self._lost.set()
 
@@ -134,9 +145,14 @@ class LeaseSession:
         try:
             yield lease
         finally:
-            if lease.held:
-                with contextlib.suppress(BusError):
-                    await (await self._leases()).update(key, b"", lease.revision)
+            try:
+                if lease.held:
+                    # Unanswered, it is free when the session ends, and ours to take again until then.
+                    with contextlib.suppress(BusError, TimeoutError):
+                        async with asyncio.timeout(UNANSWERED):
+                            await (await self._leases()).update(key, b"", lease.revision)
+            finally:
+                self._owned.discard(key)
 
     async def _take(self, key: str, on_standby: Callable[[], None]) -> HeldLease:
         watch, is_standby = _Watch(self._clock), False
@@ -145,10 +161,14 @@ class LeaseSession:
             try:
                 leases = await self._leases()
                 entry = await leases.get(key)
-                if entry is None or await watch.is_free(leases, entry):
-                    value = orjson.dumps({"session": identity})
-                    revision = await leases.update(key, value, entry.revision if entry else 0)
+                revision = entry.revision if entry else 0
+                # A write of ours whose answer was lost makes it ours; another part of this process does not.
+                is_own = entry is not None and _owner_of(entry) == identity and key not in self._owned
+                if is_own or entry is None or await watch.is_free(leases, entry):
+                    if not is_own:
+                        revision = await leases.update(key, orjson.dumps({"session": identity}), revision)
                     if self.alive and identity == self._id:
+                        self._owned.add(key)
                         return HeldLease(self, key, revision)
                     continue
                 if not is_standby:
@@ -169,8 +189,7 @@ class LeaseSession:
         if self._task is None:
             return
         self._task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._task
+        await asyncio.gather(self._task, return_exceptions=True)
         identity, alive = self._id, self.alive
         self._id, self._deadline = "", 0.0
         self._lost.set()
@@ -186,6 +205,11 @@ def _nothing() -> None:
 
 def _session_key(identity: str) -> str:
     return subjects.key("session", identity)
+
+
+def _owner_of(entry: Entry) -> str:
+    """The session that an ownership key names; empty when it was released."""
+    return str(orjson.loads(entry.value)["session"]) if entry.value else ""
 
 
 class HeldLease:
@@ -220,9 +244,9 @@ class _Watch:
 
     async def is_free(self, leases: State, owner: Entry) -> bool:
         """Whether the owner that `owner` names is gone."""
-        if not owner.value:
+        identity = _owner_of(owner)
+        if not identity:
             return True
-        identity = str(orjson.loads(owner.value)["session"])
         renewed = await leases.get(_session_key(identity))
         if renewed is None:
             return True
@@ -232,6 +256,6 @@ class _Watch:
             return False
         if self._clock() - self._since < VALID:
             return False
-        with contextlib.suppress(BusError):
-            await leases.purge(_session_key(identity))
+        # Its renewals fail from here on, should it still live; not free before that is certain.
+        await leases.purge(_session_key(identity))
         return True

@@ -103,6 +103,7 @@ def set_up(level: str = "info", stream: TextIO | None = None) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)  # libraries; ours below
-    logging.getLogger(ROOT).setLevel(_LEVELS.get(level, logging.INFO))
+    for ours in (ROOT, "keryx"):
+        logging.getLogger(ours).setLevel(_LEVELS.get(level, logging.INFO))
     # nats-py logs every failed reconnect with a traceback; our own line per change of state says it once.
     logging.getLogger("nats").setLevel(logging.CRITICAL)

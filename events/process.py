@@ -1,8 +1,8 @@
 """Run a service: signals, drain, the health endpoint. Used by every long-running command.
 
-SIGTERM and SIGINT ask the work to stop; it gets `grace` seconds, then it is cancelled. A second signal ends the
-process at once. `/healthz` says that the loop turns, `/readyz` what is not ready yet, `/metrics` the numbers. A port in
-use never stops the data path: it is tried again until it is free.
+SIGTERM and SIGINT ask the work to stop; what runs gets `grace` seconds, then the work is cancelled. A second signal
+ends the process at once. `/healthz` says that the loop turns, `/readyz` what is not ready yet, `/metrics` the numbers.
+A port in use never stops the data path: it is tried again until it is free.
 """
 
 from __future__ import annotations
@@ -13,16 +13,19 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 
 from aiohttp import web
 
 from events.backoff import Endless
-from events.errors import KeryxError
+from events.errors import KeryxError, UserError
 from events.logs import Log
 from events.metrics import CONTENT_TYPE, Metrics
 
 Work = Callable[["Process"], Awaitable[None]]
+
+WIND_UP_SECONDS = 4.0
+"""On top of the grace, which belongs to actions: time to remember their ends and to give up what is owned."""
 
 
 class Readiness:
@@ -30,6 +33,7 @@ class Readiness:
 
     def __init__(self) -> None:
         self._waiting: dict[str, str] = {}
+        self._changed = asyncio.Event()
 
     def waiting(self, name: str, reason: str) -> None:
         """`name` is not ready, for this reason."""
@@ -38,6 +42,13 @@ class Readiness:
     def ready(self, name: str) -> None:
         """`name` is ready."""
         self._waiting.pop(name, None)
+        self._changed.set()
+
+    async def until_ready(self, names: Collection[str]) -> None:
+        """Returns once none of `names` is waiting."""
+        while not self._waiting.keys().isdisjoint(names):
+            self._changed.clear()
+            await self._changed.wait()
 
     @property
     def reasons(self) -> dict[str, str]:
@@ -46,16 +57,23 @@ class Readiness:
 
 
 class Process:
-    """What the parts of a running service share."""
+    """What the parts of a running service share. `address` is where health is served; empty: every interface."""
 
-    def __init__(self, metrics: Metrics, log: Log, *, grace: float, metrics_port: int | None) -> None:
+    def __init__(
+        self, metrics: Metrics, log: Log, *, grace: float, metrics_port: int | None, address: str = ""
+    ) -> None:
         self.metrics, self.log, self.grace = metrics, log, grace
         self.readiness = Readiness()
         self.stopping = asyncio.Event()
-        self.health = HealthServer(metrics, self.readiness, log, metrics_port)
+        self.health = HealthServer(metrics, self.readiness, log, metrics_port, address)
+        self.at_once: Callable[[], None] = _nothing
+        """Called before a second signal ends the process: what must not be left behind."""
 
     async def run(self, work: Work) -> int:
-        """The exit code once `work` has ended: 0, or 1 when it failed or outlived its grace after a signal."""
+        """The exit code once `work` has ended: 0, or 1 when it failed or outlived its grace after a signal.
+
+        A UserError of the work is raised: whoever gave the command can cure it.
+        """
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop, number)
@@ -72,37 +90,53 @@ class Process:
         try:
             await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
             if not task.done():
-                await asyncio.wait({task}, timeout=self.grace)
+                await asyncio.wait({task}, timeout=self.grace + WIND_UP_SECONDS)
             if not task.done():
                 self.log.warning("Cancelling what outlived the grace period", seconds=self.grace)
                 task.cancel()
-            await task
-        except asyncio.CancelledError:
-            if not task.cancelled():
-                task.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await task
-                raise
-        except KeryxError as error:
-            self.log.error("Stopping", reason=str(error))
-            return 1
+                await asyncio.wait({task})
+            return self._code(task)
         finally:
             stopping.cancel()
-        return 0
+            if not task.done():  # we are cancelled ourselves
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+
+    def _code(self, task: asyncio.Future[None]) -> int:
+        """What the end of the work means."""
+        if task.cancelled():
+            return 1
+        error = task.exception()
+        if isinstance(error, UserError):
+            raise error
+        if isinstance(error, KeryxError):
+            self.log.error("Stopping", reason=str(error))
+        elif error is not None:
+            self.log.exception("Ended by a defect", error)
+        return 1 if error else 0
 
     def _stop(self, number: int) -> None:
         if self.stopping.is_set():
+            self.at_once()
             os._exit(1)
         self.log.info("Stopping", signal=signal.Signals(number).name, grace=self.grace)
         self.stopping.set()
 
 
+def _nothing() -> None:
+    """Nothing is left behind."""
+
+
 class HealthServer:
     """`/metrics`, `/healthz`, `/readyz` on one port; None serves nothing, 0 takes any free port."""
 
-    def __init__(self, metrics: Metrics, readiness: Readiness, log: Log, port: int | None) -> None:
+    def __init__(
+        self, metrics: Metrics, readiness: Readiness, log: Log, port: int | None, address: str = ""
+    ) -> None:
         self._metrics, self._readiness, self._log = metrics, readiness, log
         self._wanted = port
+        # Port 0 on every interface would be one free port for IPv4 and another one for IPv6.
+        self._address = address or (None if port else "0.0.0.0")  # noqa: S104 - probes come from outside
         self.port: int | None = None
         self._server: asyncio.Server | None = None
         self._binding: asyncio.Task[None] | None = None
@@ -124,7 +158,7 @@ class HealthServer:
 
     async def _bind(self, handler: web.Server, *, warn: bool) -> bool:
         try:
-            self._server = await asyncio.get_running_loop().create_server(handler, None, self._wanted or 0)
+            self._server = await asyncio.get_running_loop().create_server(handler, self._address, self._wanted or 0)
         except OSError as error:
             if warn:
                 self._log.warning(
@@ -132,6 +166,7 @@ class HealthServer:
                 )
             return False
         self.port = self._server.sockets[0].getsockname()[1]
+        self._log.info("Health and metrics are served", port=self.port)
         return True
 
     async def _bind_later(self, handler: web.Server) -> None:
@@ -139,8 +174,7 @@ class HealthServer:
         while True:
             await asyncio.sleep(pauses.next())
             if await self._bind(handler, warn=False):
-                break
-        self._log.info("Health and metrics are served", port=self.port)
+                return
 
     async def _answer(self, request: web.BaseRequest) -> web.Response:
         path = request.path

@@ -56,7 +56,7 @@ def read(environ: Mapping[str, str] = os.environ) -> Settings:
         namespace=environ.get("NAMESPACE", ""),
         kubeconfig=environ.get("KUBECONFIG", ""),
         log_level=level if level in ("debug", "info", "warn", "error") else "info",
-        metrics_port=int(_number(environ, "KERYX_METRICS_PORT", METRICS_PORT)),
+        metrics_port=int(_number(environ, "KERYX_METRICS_PORT", METRICS_PORT, most=65535)),
         grace=_number(environ, "KERYX_GRACE", GRACE),
         bus_auth_file=environ.get("KERYX_BUS_AUTH_FILE") or BUS_AUTH_FILE,
     )
@@ -75,7 +75,7 @@ def _decoded(environ: Mapping[str, str], name: str) -> dict[str, Any] | None:
     return value
 
 
-def _number(environ: Mapping[str, str], name: str, default: float) -> float:
+def _number(environ: Mapping[str, str], name: str, default: float, most: float = 1e9) -> float:
     text = environ.get(name, "")
     if not text:
         return default
@@ -83,6 +83,6 @@ def _number(environ: Mapping[str, str], name: str, default: float) -> float:
         number = float(text.removesuffix("s"))
     except ValueError as error:
         raise UserError(f"{text!r} is not a number", path=name) from error
-    if not 0 <= number < float("inf"):
+    if not 0 <= number <= most:
         raise UserError(f"{text!r} is out of range", path=name)
     return number

@@ -51,6 +51,11 @@ def clashes(event_sources: Iterable[EventSource]) -> list[tuple[EventSource, Pro
     return list(_taken_twice(found, between_objects=True))
 
 
+def endpoints(event_source: EventSource) -> list[tuple[str, WebhookSpec]]:
+    """Where an EventSource listens for HTTP: field path and spec of each endpoint."""
+    return [(endpoint.path, endpoint.spec) for endpoint in _endpoints(_entries(event_source, Problems()))]
+
+
 def _check_names(event_source: EventSource, problems: Problems) -> None:
     """Names become tokens of a subject; each event name stands for one event."""
     metadata = event_source.metadata

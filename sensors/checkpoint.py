@@ -2,7 +2,7 @@
 
 It is the result of `pipeline.fold` over all events up to `applied` and nothing later. The head is one small value,
 written by compare-and-set; an event that waits for others is copied to one of two slots of its dependency, always the
-one that the current head does not name: slot first, then head, so that a crash between the two leaves the old pair whole.
+one that the current head does not name: slot first, then head, so that a crash between them leaves the old pair whole.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from eventbus import subjects
 from events.clients import Clients
 from events.errors import UserError
 from events.logs import Log
@@ -26,6 +27,8 @@ def plan(
     condition = conditions.compile(template.conditions, names)
     used = [one for one in sensor.spec.dependencies if one.name in condition.dependencies]
     dependencies = Dependencies(used)
+    for topic in dependencies.topics:
+        subjects.subject(*topic)  # UserError now, not at each take-over
     context = TriggerContext(
         namespace=namespace,
         sensor_name=sensor.metadata.name,

@@ -1,8 +1,8 @@
 """Step 10, one firing: rate limit, parameters, fetch, execute, policy, retry, dead letter. Contract: B.6, B.7, C.4.
 
-Whatever happens to a firing becomes a Decision; only NotOwner is raised, before an attempt that must not start. One attempt = permit -> template parameters
--> fetch -> resource parameters -> execute -> policy; `retryStrategy` repeats failed attempts (with atLeastOnce only, as
-upstream). What the event itself makes impossible is not tried again.
+Whatever happens to a firing becomes a Decision; only NotOwner is raised, before an attempt that must not start. One
+attempt = permit -> template parameters -> fetch -> resource parameters -> execute -> policy; `retryStrategy` repeats
+failed attempts (with atLeastOnce only, as upstream). What the event itself makes impossible is not tried again.
 """
 
 from __future__ import annotations

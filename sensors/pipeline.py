@@ -1,8 +1,8 @@
 """THE SPINE: match -> transform -> filter -> condition -> fire (steps 6 to 9).
 
-`prepare` is stateless: which dependencies an event satisfies, transformed, and every refusal with its reason. `fold` takes
-prepared events in bus order into a checkpoint and says which firings became due. Neither does I/O nor reads a clock, so
-explaining, testing and replaying an event is the same code as running it, on a copy of the checkpoint.
+`prepare` is stateless: which dependencies an event satisfies, transformed, and every refusal with its reason. `fold`
+takes prepared events in bus order into a checkpoint and says which firings became due. Neither does I/O nor reads a
+clock, so explaining, testing and replaying an event is the same code as running it, on a copy of the checkpoint.
 """
 
 from __future__ import annotations

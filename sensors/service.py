@@ -12,12 +12,15 @@ from typing import Any
 from eventbus.base import Bus, Lease, Start
 from events.backoff import Endless
 from events.clients import Clients
-from events.errors import BusError, UserError
+from events.errors import BusError, KeryxError, UserError
 from events.logs import Log
 from events.metrics import Metrics
 from events.process import Readiness
 from sensors import compiling, types
-from sensors.trigger_runner import Owner, TriggerRunner
+from sensors.trigger_runner import Owner, Plan, TriggerRunner
+
+# Of the process's grace, kept for what comes after the actions: last checkpoint, consumer, ownership.
+_WIND_DOWN_SECONDS = 5.0
 
 
 class SensorService:
@@ -38,26 +41,36 @@ class SensorService:
     ) -> None:
         self.name = sensor.metadata.name
         self._bus, self._readiness = bus, readiness
-        self._log = log.bind(sensorName=self.name, **(sensor.spec.logging_fields or {}))
+        self._log = log.bind(**((sensor.spec.logging_fields or {}) | {"sensorName": self.name}))
         self._part = f"sensor {namespace}/{self.name}"
-        owner = Owner(namespace, self.name, sensor.metadata.uid or "", since, grace)
-        self._runners: list[TriggerRunner] = []
-        for trigger in sensor.spec.triggers:
-            try:
-                plan = compiling.plan(sensor, trigger, clients, metrics, self._log, namespace=namespace)
-            except UserError as error:
-                name = trigger.template.name if trigger.template else ""
-                self._log.error("The trigger is not started", triggerName=name, reason=str(error))
-                continue
-            self._runners.append(TriggerRunner(plan, owner, bus, metrics, self._log, self._on_subscribed))
-        self._waiting = {runner.plan.name for runner in self._runners}
+        actions = max(grace - _WIND_DOWN_SECONDS, grace / 2)
+        owner = Owner(namespace, self.name, sensor.metadata.uid or "", since, actions)
+        plans = self._plans(sensor, clients, metrics, namespace)
+        self._runners = [TriggerRunner(plan, owner, bus, metrics, self._log, self._on_subscribed) for plan in plans]
+        self._waiting = {plan.name for plan in plans}
         self._is_owner = False
         self._is_stopping = False
-        readiness.waiting(self._part, "not subscribed yet")
+        if plans:
+            readiness.waiting(self._part, "not subscribed yet")
+
+    def _plans(self, sensor: types.Sensor, clients: Clients, metrics: Metrics, namespace: str) -> list[Plan]:
+        """The triggers that can be started; what keeps the others from it is said once."""
+        plans: dict[str, Plan] = {}
+        for trigger in sensor.spec.triggers:
+            name = trigger.template.name if trigger.template else ""
+            try:
+                if name in plans:
+                    raise UserError("another trigger has this name", path="template.name")
+                plans[name] = compiling.plan(sensor, trigger, clients, metrics, self._log, namespace=namespace)
+            except KeryxError as error:
+                self._log.error("The trigger is not started", triggerName=name, reason=str(error))
+            except Exception as error:  # noqa: BLE001 - a defect of ours is this trigger's problem alone
+                self._log.exception("The trigger is not started", error, triggerName=name)
+        return list(plans.values())
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Until `stopping`, then wind down within the grace."""
-        working = asyncio.create_task(self._work())
+        working = asyncio.create_task(self._work() if self._runners else stopping.wait())
         stopped = asyncio.create_task(stopping.wait())
         try:
             await asyncio.wait({working, stopped}, return_when=asyncio.FIRST_COMPLETED)
@@ -73,6 +86,7 @@ class SensorService:
             stopped.cancel()
             working.cancel()
             await asyncio.gather(working, return_exceptions=True)
+            self._readiness.ready(self._part)  # it is gone: nobody need wait for it
             for runner in self._runners:
                 await runner.plan.action.aclose()
 
@@ -93,9 +107,12 @@ class SensorService:
                     await self._lead(lease)
             except BusError as error:
                 self._log.debug("Not leading", reason=str(error))
-                await asyncio.sleep(pauses.next())
+            except Exception as error:  # noqa: BLE001 - a defect of ours must not end the sensor for good
+                self._log.exception("The sensor starts again after a defect", error)
             finally:
                 self._is_owner = False
+            if not self._is_stopping:
+                await asyncio.sleep(pauses.next())
 
     def _stand_by(self) -> None:
         self._readiness.ready(self._part)
@@ -117,8 +134,6 @@ class SensorService:
             if not running.done():
                 self._stop_runners()
             await running
-            if not tasks:
-                await lost
         finally:
             lost.cancel()
             for task in tasks:

@@ -1,7 +1,7 @@
 """Run one trigger while its sensor is owned: take over its checkpoint, open its subscription, run its line.
 
-Take-over is: read head and slots, write the head with the next epoch, open the consumer. Nobody claims or acts before that
-write succeeded, so of two owners that believe in themselves only one goes on.
+Take-over is: read head and slots, write the head with the next epoch, open the consumer. Nobody claims or acts before
+that write succeeded, so of two owners that believe in themselves only one goes on.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from datetime import datetime
 
 from eventbus.base import Bus, Deliveries, Lease, Start, Subscription
 from events.backoff import Endless
-from events.errors import BusError, NotOwner
+from events.errors import BusError, NotOwner, Unavailable
 from events.logs import Log
 from events.metrics import Metrics
-from sensors.checkpoint import Checkpoint, CorruptCheckpoint
+from sensors.checkpoint import Checkpoint, CorruptCheckpoint, new_writer
 from sensors.checkpoint_store import CheckpointStore, keep_only
 from sensors.decision import Decision, Outcome, Recorder
 from sensors.firing import Action
@@ -26,6 +26,7 @@ from sensors.lines import AtLeastOnceLine, AtMostOnceLine, Line, interrupted
 from sensors.pipeline import Pipeline
 
 _CORRUPT_SECONDS = 60.0
+_STEADY_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,53 +65,65 @@ class TriggerRunner:
         self._lag = metrics.lag.labels(owner.namespace, owner.sensor, plan.name)
         self._line: Line | None = None
         self._task: asyncio.Task[None] | None = None
-        # What this process knows of the trigger, for a bus that comes back without its data.
+        self._is_stopping = False
+        self._writer = new_writer()
+        # What this process knows of the trigger. It counts for more than a head that this process wrote, which may be
+        # older when the bus was away, and it is all there is when the bus comes back without its data.
         self._known: Checkpoint | None = None
 
     def start(self, lease: Lease) -> asyncio.Task[None]:
         """Run under `lease`, until `stop`, or until the lease is over."""
+        self._is_stopping = False
         self._task = asyncio.create_task(self._run(lease), name=f"trigger {self.plan.name}")
         return self._task
 
     def stop(self) -> None:
         """Start nothing new; what runs gets its grace."""
+        self._is_stopping = True
         if self._line is not None:
             self._line.stop()
         elif self._task is not None:
             self._task.cancel()
 
     async def _run(self, lease: Lease) -> None:
-        pauses = Endless(0.1, 5)
-        while lease.held:
+        loop, pauses = asyncio.get_running_loop(), Endless(0.1, 5)
+        while lease.held and not self._is_stopping:
+            started = loop.time()
             try:
-                async with self._taken_over(lease) as line:
-                    self._line = line
-                    self._on_subscribed(self.plan.name)
-                    pauses.reset()
-                    await line.run()
-                return
+                await self._own(lease)
             except NotOwner as error:
                 self._log.debug("Not the owner of the trigger any more", reason=str(error))
             except CorruptCheckpoint as error:
                 self._log.error("The trigger stands still", reason=str(error), retrySeconds=_CORRUPT_SECONDS)
                 await asyncio.sleep(_CORRUPT_SECONDS)
+            except Unavailable as error:
+                self._log.debug("The bus is away", reason=str(error))
             except BusError as error:
-                self._log.debug("Taking over the trigger failed", reason=str(error))
+                self._log.warning("The bus refuses; the trigger starts again", reason=str(error))
             except Exception as error:  # noqa: BLE001 - a defect of ours must not end the trigger for good
                 self._log.exception("The trigger starts again after a defect", error)
+            if loop.time() - started > _STEADY_SECONDS:
+                pauses.reset()
+            if not self._is_stopping:
+                await asyncio.sleep(pauses.next())
+
+    async def _own(self, lease: Lease) -> None:
+        """Take over, and run until stopped or not the owner any more."""
+        async with self._taken_over(lease) as line:
+            self._line = line
+            try:
+                self._on_subscribed(self.plan.name)
+                await line.run()
             finally:
                 self._line = None
-            await asyncio.sleep(pauses.next())
 
     @asynccontextmanager
     async def _taken_over(self, lease: Lease) -> AsyncIterator[Line]:
         """The line, ready to run; the consumer is closed afterwards."""
         plan, owner = self.plan, self._owner
-        store = CheckpointStore(await self._bus.state("state"), lease, owner.sensor, plan.name, uid=owner.uid)
-        checkpoint = await store.load() or self._known
-        if checkpoint is not None:
-            checkpoint = self._settled(checkpoint)
-            await store.save(checkpoint)
+        state = await self._bus.state("state")
+        store = CheckpointStore(state, lease, owner.sensor, plan.name, uid=owner.uid, writer=self._writer)
+        checkpoint = await self._resumed(store)
         after = checkpoint.applied if checkpoint else owner.since
         name = f"{owner.namespace}/{owner.sensor}/{plan.name}"
         async with self._bus.subscribe(Subscription(name, plan.topics, after, store.epoch)) as deliveries:
@@ -124,22 +137,36 @@ class TriggerRunner:
             finally:
                 self._lag.set_function(lambda: 0)
 
-    def _settled(self, checkpoint: Checkpoint) -> Checkpoint:
-        """What the last owner left, brought to this spec: edits drop what waits, claims without outcome are reported."""
-        checkpoint, dropped = keep_only(checkpoint, self.plan.signatures)
-        for name, waiting in dropped:
-            detail = "its dependency was edited"
-            self.plan.recorder.record(
-                Decision(Outcome.RESET, waiting.sequence, waiting.event.id, name, reason="edited", detail=detail)
-            )
-        lost = interrupted(checkpoint)
-        if lost:
-            self._log.warning(
-                "Firings were interrupted; they may have run and are not repeated", count=len(lost), reason="crash"
-            )
-        for decision in lost:
+    async def _resumed(self, store: CheckpointStore) -> Checkpoint | None:
+        """Where to go on, durable under our epoch; None at the first start."""
+        found = await store.load()
+        is_known = self._known is not None and (found is None or store.is_own)
+        left = self._known if is_known else found
+        # Kept as it is until what follows from it is durable: only then its ends are told, and only once.
+        self._known = left
+        if left is None:
+            return None
+        checkpoint, ends = self._settled(left)
+        if not is_known:
+            ends += _lost(store)
+        await store.save(checkpoint)
+        self._known = checkpoint
+        for decision in ends:
             self.plan.recorder.record(decision)
+        failed = sum(decision.outcome is Outcome.FAILED for decision in ends)
+        if failed:
+            self._log.warning("Firings were interrupted, or events lost by the bus; nothing is repeated", count=failed)
         return checkpoint
+
+    def _settled(self, left: Checkpoint) -> tuple[Checkpoint, list[Decision]]:
+        """What was left, brought to this spec: edits drop what waits, claims without outcome are not repeated."""
+        checkpoint, dropped = keep_only(left, self.plan.signatures)
+        detail = "its dependency was edited"
+        ends = [
+            Decision(Outcome.RESET, waiting.sequence, waiting.event.id, name, reason="edited", detail=detail)
+            for name, waiting in dropped
+        ]
+        return checkpoint, ends + interrupted(checkpoint)
 
     def _new_line(self, checkpoint: Checkpoint, store: CheckpointStore, deliveries: Deliveries, lease: Lease) -> Line:
         kind = AtLeastOnceLine if self.plan.is_at_least_once else AtMostOnceLine
@@ -153,4 +180,14 @@ class TriggerRunner:
             lease,
             self.plan.recorder.record,
             grace=self._owner.grace,
+            log=self._log,
         )
+
+
+def _lost(store: CheckpointStore) -> list[Decision]:
+    """Pending events that the bus no longer has: it lost its power before it had written them."""
+    detail = "it waited for others, and the bus has lost it"
+    return [
+        Decision(Outcome.FAILED, ref.sequence, dependency=name, reason="lost", detail=detail)
+        for name, ref in store.lost.items()
+    ]

@@ -234,7 +234,7 @@ def _bind(address: str, route: Route) -> socket.socket:
     if not re.fullmatch("[0-9]{1,5}", text) or int(text) > 65535:
         raise UserError(f"{text!r} is not a port", path="port")
     try:
-        return _socket(address, int(text))
+        return bound_socket(address, int(text))
     except OSError as error:
         where = f"{address}:{text}" if address else f"port {text}"
         cures = {
@@ -246,8 +246,8 @@ def _bind(address: str, route: Route) -> socket.socket:
         raise UserError(f"{where}, for event {route.event}, {reason}", path="port", cure=cure) from error
 
 
-def _socket(address: str, number: int) -> socket.socket:
-    """SO_REUSEADDR is set by create_server."""
+def bound_socket(address: str, number: int) -> socket.socket:
+    """A socket that listens where a server would; OSError. SO_REUSEADDR is set by create_server."""
     if address:
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         return socket.create_server((address, number), family=family)

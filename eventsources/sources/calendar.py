@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from pydantic import Field
@@ -111,10 +111,11 @@ class CalendarSource(Source[CalendarSpec]):
         context.started()
         while True:
             self._look(context)
-            slot = self._times.next(self._watch.pass_over(self._done))
-            if slot is None:
+            found = self._times.next(self._watch.pass_over(self._done))
+            if found is None:
                 await self._wait_for_a_date(context)
                 continue
+            slot = found.astimezone(UTC)  # within one zone Python takes the two 02:30 of an autumn night for equal
             await context.clock.sleep_until(slot)
             self._look(context)
             await self._publish(slot, context)

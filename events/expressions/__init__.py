@@ -1,0 +1,1 @@
+"""Expression languages of the objects: what filters and conditions are written in."""
