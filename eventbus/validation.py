@@ -7,6 +7,7 @@ from eventbus.types import BusConfig, EventBus
 from events.errors import UserError
 from events.problems import Problems
 
+_NOT_YET = "is not in this version of Keryx"
 _KINDS = ("nats", "jetstream", "kafka", "jetstreamExotic")
 
 
@@ -21,9 +22,9 @@ def validate(bus: EventBus) -> Problems:
         problems.error("", text, f"give one of {', '.join(_KINDS)}")
         return problems
     if spec.kafka is not None:
-        problems.error("kafka", "a Kafka bus is not in this version of Keryx")
+        problems.error("kafka", f"a Kafka bus {_NOT_YET}")
     if spec.nats is not None and spec.nats.exotic is not None:
-        problems.error("nats.exotic", "NATS Streaming is past its end of life", "use jetstreamExotic")
+        problems.error("nats.exotic", f"NATS Streaming, past its end of life, {_NOT_YET}", "use jetstreamExotic")
     elif spec.nats is not None:
         problems.warn("nats.native", "NATS Streaming is past its end of life; a JetStream bus takes its place")
     jetstream = spec.jetstream

@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, Field
 from events import durations
 from events.errors import ActionError, KeryxError, UserError
 from events.model import Model
+from events.problems import Problems
 
 T = TypeVar("T")
 
@@ -19,37 +20,27 @@ DEFAULT_STEPS = 5
 _SECOND = 1_000_000_000
 
 
-def _number(value: Any) -> Any:
-    """A JSON number; a quoted one is refused, as upstream does when it comes to use it."""
+def number(value: Any) -> float:
+    """A `factor` or `jitter`: a JSON number; UserError for a quoted one, as upstream when it comes to use it."""
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError("must be a number, without quotes")
+        raise UserError(f"{value!r} is not a number", cure="write a number, without quotes")
     return float(value)
 
 
-def _duration(value: Any) -> Any:
-    if isinstance(value, str):
-        try:
-            durations.nanoseconds(value)
-        except UserError as error:  # pydantic gathers ValueErrors only
-            raise ValueError(str(error)) from error
-    elif isinstance(value, bool) or not isinstance(value, int):
+def _whole_or_text(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, int | str | None):
         raise ValueError("must be a duration such as 10s, or whole nanoseconds")
     return value
 
 
-Number = Annotated[float, BeforeValidator(_number)]
-
-
 class Backoff(Model):
-    """How often and how fast an attempt is repeated."""
+    """How often and how fast an attempt is repeated. What it says is read at its use: upstream stores any text."""
 
-    duration: Annotated[int | str | None, BeforeValidator(_duration)] = Field(
+    duration: Annotated[int | str | None, BeforeValidator(_whole_or_text)] = Field(
         None, description="Pause before the second attempt: a duration such as 10s, or whole nanoseconds. Default 1s."
     )
-    factor: Number | None = Field(None, description="Each pause is this many times the one before it. Default 1.")
-    jitter: Number | None = Field(
-        None, description="Each pause is lengthened by a random part of itself, up to this. Default 1."
-    )
+    factor: Any = Field(None, description="Each pause is this many times the one before it. Default 1.")
+    jitter: Any = Field(None, description="Each pause is lengthened by a random part of itself, up to this. Default 1.")
     steps: int | None = Field(None, description="Attempts in all. Default 5.")
 
     @property
@@ -59,20 +50,38 @@ class Backoff(Model):
 
     @property
     def pause(self) -> float:
-        """Seconds before the second attempt, without jitter."""
+        """Seconds before the second attempt, without jitter; UserError when `duration` is none."""
         if self.duration is None:
             return 1.0
         nanoseconds = durations.nanoseconds(self.duration) if isinstance(self.duration, str) else self.duration
         return nanoseconds / _SECOND
 
+    @property
+    def growth(self) -> float:
+        """The factor between two pauses; UserError when `factor` is no number."""
+        return 1.0 if self.factor is None else number(self.factor)
+
+    @property
+    def spread(self) -> float:
+        """The largest random part of a pause that is added to it; UserError when `jitter` is no number."""
+        return 1.0 if self.jitter is None else number(self.jitter)
+
     def pauses(self, uniform: Callable[[], float] = random.random) -> Iterator[float]:
-        """The seconds to wait before the second, third … attempt; one fewer than `attempts`."""
-        pause = self.pause
-        jitter = 1.0 if self.jitter is None else self.jitter
-        factor = 1.0 if self.factor is None else self.factor
+        """The seconds to wait before the second, third … attempt; one fewer than `attempts`. UserError at once."""
+        return self._pauses(self.pause, self.growth, self.spread, uniform)
+
+    def _pauses(self, pause: float, growth: float, spread: float, uniform: Callable[[], float]) -> Iterator[float]:
         for _ in range(self.attempts - 1):
-            yield max(0.0, pause + uniform() * jitter * pause if jitter > 0 else pause)
-            pause = pause * factor if factor else pause
+            yield pause + uniform() * spread * pause if spread > 0 else pause
+            pause = pause * growth if growth else pause
+
+    def check(self, problems: Problems) -> None:
+        """Warn of what fails at use; paths are relative to this object."""
+        for field, read in (("duration", "pause"), ("factor", "growth"), ("jitter", "spread")):
+            try:
+                getattr(self, read)
+            except UserError as error:
+                problems.warn(field, f"{error.message}: no attempt is ever made", error.cure)
 
 
 ONCE = Backoff(steps=1)
@@ -88,7 +97,8 @@ async def retry(
 ) -> T:
     """The result of the first attempt that succeeds; the last error when all have failed.
 
-    `on_failure(error, number)` sees every failed attempt; only errors that `again` accepts are tried again.
+    `on_failure(error, number)` sees every failed attempt; only errors that `again` accepts are tried again. A backoff
+    that cannot be read is a UserError without any attempt, as upstream.
     """
     pauses = backoff.pauses()
     number = 0

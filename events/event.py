@@ -14,22 +14,32 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 
 import orjson
 
-from events import paths, rawjson
-from events.errors import InvalidEvent
+from events import paths, rawjson, uris
+from events.errors import InvalidEvent, UserError
 
 JSON_TYPE = "application/json"
 _JSON_TYPES = ("", JSON_TYPE, "text/json")
 _ATTRIBUTES = ("specversion", "id", "source", "type", "subject", "datacontenttype", "time")
-_KNOWN = frozenset((*_ATTRIBUTES, "data", "data_base64", "dataschema"))
+_KNOWN = frozenset((*_ATTRIBUTES, "data", "data_base64"))
+_RESERVED = frozenset((*_ATTRIBUTES, "dataschema"))
+_SCHEMA = MappingProxyType({"1.0": "dataschema", "0.3": "schemaurl"})
+_BASE64 = "base64"
+_INT32 = 1 << 31
+# As Go reads RFC 3339: an hour of one digit and a comma pass.
 _RFC3339 = re.compile(
-    r"(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(?:\.(\d+))?(?:[Zz]|([+-])(\d\d):(\d\d))",
+    r"(\d{4})-(\d\d)-(\d\d)T(\d\d?):(\d\d):(\d\d)(?:[.,](\d+))?(?:Z|([+-])(\d\d):(\d\d))", re.ASCII
 )
-_HTML = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"})
-_HTML_UNSAFE = re.compile("[<>&\u2028\u2029]")
+_DAY = r"(?:(?:0[1-9]|1[0-2])-(?:0[1-9]|1\d|2[0-8])|(?:0[13-9]|1[0-2])-(?:29|30)|(?:0[13578]|1[02])-31)"
+_PLAIN_UTC = re.compile(
+    rf"\d{{4}}-{_DAY}T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d{{0,8}}[1-9])?Z", re.ASCII
+).fullmatch
+_PLAIN_SOURCE = re.compile(r"[A-Za-z0-9._~-]+(?:/[A-Za-z0-9._~-]+)*").fullmatch
+_EXTENSION = re.compile(r"[A-Za-z0-9]+").fullmatch
 _UNPARSED: Any = object()
 
 
@@ -51,6 +61,9 @@ class Event:
     time: str = ""
     specversion: str = "1.0"
     extensions: Mapping[str, Any] = field(default_factory=dict)
+    dataschema: str = ""
+    is_base64: bool = True
+    """Whether the wire form has the data as base64, as every event made here; else as it is, as others may write it."""
     _tree: list[Any] = field(default_factory=lambda: [_UNPARSED], compare=False, repr=False)
 
     def tree(self) -> Any:
@@ -65,7 +78,7 @@ class Event:
 
     def with_data(self, data: bytes) -> Event:
         """The same event with other data, as JSON (contract A.6)."""
-        return replace(self, data=data, datacontenttype=JSON_TYPE, _tree=[_UNPARSED])
+        return replace(self, data=data, datacontenttype=JSON_TYPE, is_base64=True, _tree=[_UNPARSED])
 
     def context(self) -> dict[str, str | None]:
         """The attributes that filters and parameters see, `time` in whole seconds (contract C.2)."""
@@ -112,21 +125,63 @@ def parse_time(text: str) -> datetime:
     return moment.replace(microsecond=int(fraction[:6].ljust(6, "0"))) if fraction else moment
 
 
+def published(*, source: str, subject: str, type: str, data: bytes | None, id: str = "", time: str = "") -> Event:
+    """A new event as upstream's SDK makes one: attributes trimmed, the source as a URI reference."""
+    return Event(
+        id=id.strip() or new_id(),
+        source=source if _PLAIN_SOURCE(source) else _reference(source),
+        type=type.strip(),
+        subject=subject.strip(),
+        data=data,
+        time=utc_text(time) if time else now_text(),
+    )
+
+
+def _reference(source: str) -> str:
+    """Empty when it is none: upstream's SDK leaves it out; validation refuses such names of event sources."""
+    try:
+        return uris.reference(source)
+    except UserError:
+        return ""
+
+
 def to_wire(event: Event) -> bytes:
     """The event as it stands on the bus."""
     head = {"specversion": event.specversion, "id": event.id, "source": event.source, "type": event.type}
     if event.subject:
         head["subject"] = event.subject
+    if event.specversion != "1.0" and event.is_base64 and event.data is not None:
+        head["datacontentencoding"] = _BASE64
     if event.datacontenttype:
         head["datacontenttype"] = event.datacontenttype
+    if event.dataschema:
+        head[_SCHEMA[event.specversion]] = event.dataschema
     if event.time:
         head["time"] = event.time
-    text = orjson.dumps(head | dict(event.extensions) if event.extensions else head)
+    text = orjson.dumps(head)
     if _needs_html_escape(text):
-        text = _HTML_UNSAFE.sub(lambda found: found[0].translate(_HTML), text.decode()).encode()
-    if event.data is None:
+        text = rawjson.escape(text)
+    if event.data is None and not event.extensions:
         return text
-    return b'%b,"data_base64":"%b"}' % (text[:-1], base64.b64encode(event.data))
+    if event.is_base64 and event.specversion == "1.0" and event.data is not None and not event.extensions:
+        return b'%b,"data_base64":"%b"}' % (text[:-1], base64.b64encode(event.data))
+    rest = [member[1:-1] for member in (_data_member(event), _extension_members(event)) if member]
+    return b"%b,%b}" % (text[:-1], b",".join(rest))
+
+
+def _data_member(event: Event) -> bytes:
+    if event.data is None:
+        return b""
+    if event.is_base64:
+        key = b"data_base64" if event.specversion == "1.0" else b"data"
+        return b'{"%b":"%b"}' % (key, base64.b64encode(event.data))
+    if _media_type(event.datacontenttype).lower() in _JSON_TYPES:
+        return b'{"data":%b}' % rawjson.compact(event.data)
+    return rawjson.dumps({"data": event.text()})
+
+
+def _extension_members(event: Event) -> bytes:
+    return rawjson.dumps(dict(event.extensions)) if event.extensions else b""
 
 
 def _needs_html_escape(text: bytes) -> bool:
@@ -134,7 +189,16 @@ def _needs_html_escape(text: bytes) -> bool:
 
 
 def from_wire(wire: bytes) -> Event:
-    """An event read from the bus, ours or upstream's; InvalidEvent when it is not a CloudEvent."""
+    """An event read from the bus, ours or upstream's; InvalidEvent when it is not a valid CloudEvent."""
+    event = decode(wire)
+    if not (event.id and event.source and event.type):
+        missing = next(name for name in ("id", "source", "type") if not getattr(event, name))
+        raise InvalidEvent(f"{missing} is missing")
+    return event
+
+
+def decode(wire: bytes) -> Event:
+    """What a wire form says, also without an attribute that it should have; InvalidEvent when it is none."""
     try:
         members = orjson.loads(wire)
     except orjson.JSONDecodeError as error:
@@ -142,58 +206,103 @@ def from_wire(wire: bytes) -> Event:
     if not isinstance(members, dict):
         raise InvalidEvent("not a JSON object")
     for name in _ATTRIBUTES:
-        if not isinstance(members.get(name, ""), str):
-            raise InvalidEvent(f"{name} is not a string")
-    for name in ("id", "source", "type", "specversion"):
-        if not members.get(name):
-            raise InvalidEvent(f"{name} is missing")
-    if members["specversion"] not in ("1.0", "0.3"):
-        raise InvalidEvent(f"specversion {members['specversion']!r} is unknown")
-    time = members.get("time", "")
-    extensions = {} if len(members) <= 8 and members.keys() <= _KNOWN else _extensions(members)
+        if members.get(name, "").__class__ is not str:
+            _empty(members, name)
+    source, time = members.get("source", ""), members.get("time", "")
+    version = members.get("specversion", "")
+    if version not in _SCHEMA:
+        raise InvalidEvent(f"specversion {version!r} is unknown" if version else "specversion is missing")
+    if not _PLAIN_SOURCE(source):
+        source = _read_source(members)
+    data, is_base64 = _data(members, wire, version)
+    schema = _SCHEMA[version]
     return Event(
-        id=members["id"],
-        source=members["source"],
-        type=members["type"],
+        id=members.get("id", ""),
+        source=source,
+        type=members.get("type", ""),
         subject=members.get("subject", ""),
-        data=_data(members, wire),
+        data=data,
         datacontenttype=members.get("datacontenttype", ""),
-        time=utc_text(time) if time and not _is_plain_utc(time) else time,
-        specversion=members["specversion"],
-        extensions=extensions,
+        time=utc_text(time) if time and not _PLAIN_UTC(time) else time,
+        specversion=version,
+        extensions={} if members.keys() <= _KNOWN else _extensions(members, version),
+        dataschema=_reference(str(members[schema] or "")) if schema in members else "",
+        is_base64=is_base64,
     )
 
 
-def _is_plain_utc(time: str) -> bool:
-    """The form every publisher writes; anything else goes through the full parser."""
-    return len(time) >= 20 and time[-1] == "Z" and time[10] == "T" and _RFC3339.fullmatch(time) is not None
+def _empty(members: dict[str, Any], name: str) -> None:
+    """null is as good as nothing."""
+    if members[name] is not None:
+        raise InvalidEvent(f"{name} is not a string")
+    members[name] = ""
 
 
-def _extensions(members: dict[str, Any]) -> dict[str, Any]:
-    found = {name: value for name, value in members.items() if name not in _KNOWN and value is not None}
-    for name, value in found.items():
-        if isinstance(value, (dict, list)):
-            raise InvalidEvent(f"extension {name} is not a plain value")
-    if members.get("dataschema"):
-        found["dataschema"] = members["dataschema"]
+def _read_source(members: dict[str, Any]) -> str:
+    if "source" not in members:
+        return ""
+    try:
+        if not members["source"]:
+            raise UserError("it is empty")
+        return uris.reference(members["source"])
+    except UserError as error:
+        raise InvalidEvent(f"source: {error}") from error
+
+
+def _extensions(members: dict[str, Any], version: str) -> dict[str, Any]:
+    """Attributes that the specification does not name: text, true, false and whole numbers of 32 bits."""
+    found = {}
+    for key, value in members.items():
+        if key in _KNOWN or key == _SCHEMA[version] or (version != "1.0" and key == "datacontentencoding"):
+            continue
+        name = key.lower() if version == "1.0" else key
+        if version == "1.0" and not _EXTENSION(key):
+            raise InvalidEvent(f"extension {key!r} has a name with other characters than letters and digits")
+        if name in _RESERVED:
+            raise InvalidEvent(f"extension {key!r} has the name of an attribute")
+        if value is not None:
+            found[name] = _extension(key, value)
     return found
 
 
-def _data(members: dict[str, Any], wire: bytes) -> bytes | None:
-    encoded = members.get("data_base64")
-    if isinstance(encoded, str):
-        try:
-            return base64.b64decode(encoded, validate=True)
-        except (binascii.Error, ValueError) as error:
-            raise InvalidEvent(f"data_base64 is not base64: {error}") from error
+def _extension(name: str, value: Any) -> Any:
+    if isinstance(value, bool | str):
+        return value
+    if isinstance(value, int | float) and -_INT32 <= value < _INT32:
+        return int(value)
+    raise InvalidEvent(f"extension {name!r} is not text, true, false or a number of 32 bits")
+
+
+def _data(members: dict[str, Any], wire: bytes, version: str) -> tuple[bytes | None, bool]:
+    """The data, and whether it stood there as base64."""
+    if version == "1.0" and (encoded := members.get("data_base64")) is not None:
+        return _decoded(encoded), True
+    if version != "1.0" and members.get("datacontentencoding") is not None:
+        if members["datacontentencoding"] != _BASE64:
+            raise InvalidEvent("datacontentencoding is not base64")
+        return (_decoded(members["data"]) if "data" in members else None), True
     if "data" not in members:
-        return None
-    if members.get("datacontenttype", "") in _JSON_TYPES:
+        return None, True
+    if _media_type(members.get("datacontenttype", "")) in _JSON_TYPES:
         # The raw text: number literals and key order of the payload are visible to parameters.
-        return paths.read(wire.decode(), "data").raw.encode()
-    if not isinstance(members["data"], str):
+        return paths.read(wire.decode(), "data").raw.encode(), False
+    text = members["data"]
+    if text is not None and not isinstance(text, str):
         raise InvalidEvent(f"data of type {members['datacontenttype']!r} is not a string")
-    return str(members["data"]).encode()
+    return (text or "").encode("utf-8", "surrogatepass"), False
+
+
+def _media_type(content_type: str) -> str:
+    return content_type.partition(";")[0].strip() if ";" in content_type else content_type
+
+
+def _decoded(encoded: Any) -> bytes:
+    if not isinstance(encoded, str):
+        raise InvalidEvent("data_base64 is not a string")
+    try:
+        return base64.b64decode(encoded, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise InvalidEvent(f"data_base64 is not base64: {error}") from error
 
 
 def describe(event: Event) -> str:

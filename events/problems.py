@@ -33,9 +33,13 @@ class Problem:
     severity: Severity = Severity.ERROR
     object: str = ""
     file: str = ""
+    line: int = 0
+    """From 1, like `column`; 0 when the place in the file is not known."""
+    column: int = 0
 
     def __str__(self) -> str:
-        where = ": ".join(part for part in (self.file, self.object, self.path) if part)
+        file = f"{self.file}:{self.line}:{self.column}" if self.file and self.line else self.file
+        where = ": ".join(part for part in (file, self.object, self.path) if part)
         cure = f" ({self.cure})" if self.cure else ""
         return f"{where}: {self.message}{cure}" if where else f"{self.message}{cure}"
 
@@ -96,38 +100,60 @@ def field_path(location: Iterable[int | str]) -> str:
     return path
 
 
+_MISTYPED = 0.8
+"""How alike two keys are when one is taken for the other mistyped: `urll` and `url` are, `serverURL` is another."""
 _MESSAGES = {
     "missing": "required",
-    "extra_forbidden": "unknown field",
     "frozen_instance": "cannot be changed",
 }
 
 
 def from_validation(error: ValidationError, model: type[BaseModel]) -> list[Problem]:
-    """A pydantic error as problems in our words, with a did-you-mean for unknown fields."""
+    """A pydantic error as problems in our words, with a did-you-mean for unknown fields; `unknown` says how bad."""
     found = []
     for detail in error.errors(include_url=False):
         location, kind = detail["loc"], detail["type"]
-        message = _MESSAGES.get(kind) or detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
-        cure = ""
+        path = field_path(location)
         if kind == "extra_forbidden":
-            known = _fields_at(model, location[:-1])
-            cure = did_you_mean(str(location[-1]), known) or f"known here: {', '.join(sorted(known))}"
-        found.append(Problem(field_path(location), message, cure))
+            found.append(_unknown(path, str(location[-1]), _model_at(model, location[:-1])))
+            continue
+        message = _MESSAGES.get(kind) or detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
+        found.append(Problem(path, message))
     return found
 
 
-def _fields_at(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
-    """Wire names of the fields of the model found by walking `location` from `model`."""
+def _unknown(path: str, key: str, model: type[BaseModel] | None) -> Problem:
+    """A key that `model` has not. Its `elsewhere` names the keys that are often put in it, and where they belong."""
+    home = getattr(model, "elsewhere", {}).get(key)
+    if home:
+        return Problem(path, f"belongs {home}", "move it there: where it is, Argo Events ignores it")
+    known = [field.alias or name for name, field in model.model_fields.items() if not field.exclude] if model else []
+    return unknown(path, key, (*known, *getattr(model, "gathered", ())))
+
+
+def unknown(path: str, key: str, known: Iterable[str], what: str = "unknown field", otherwise: str = "") -> Problem:
+    """A key that is not one of `known`: an error when it looks mistyped, else a warning. `otherwise` is the cure then.
+
+    Argo Events ignores them all, and manifests in use have stray ones.
+    """
+    known = sorted(known)
+    mistyped = difflib.get_close_matches(key, known, n=1, cutoff=_MISTYPED)
+    is_error = bool(mistyped) and mistyped[0].casefold() != key.casefold()
+    cure = did_you_mean(key, known) or otherwise or f"known here: {', '.join(known)}"
+    return Problem(path, what, cure, Severity.ERROR if is_error else Severity.WARNING)
+
+
+def _model_at(model: type[BaseModel], location: tuple[int | str, ...]) -> type[BaseModel] | None:
+    """The model found by walking `location` from `model`."""
     for step in location:
         if isinstance(step, int):
             continue
         field = next((f for name, f in model.model_fields.items() if step in (f.alias, name)), None)
         inner = _model_in(field.annotation) if field else None
         if inner is None:
-            return []
+            return None
         model = inner
-    return [field.alias or name for name, field in model.model_fields.items()]
+    return model
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:

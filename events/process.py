@@ -24,6 +24,7 @@ from events.metrics import CONTENT_TYPE, Metrics
 
 Work = Callable[["Process"], Awaitable[None]]
 
+_PROCESS = "process"
 WIND_UP_SECONDS = 4.0
 """On top of the grace, which belongs to actions: time to remember their ends and to give up what is owned."""
 
@@ -64,10 +65,15 @@ class Process:
     ) -> None:
         self.metrics, self.log, self.grace = metrics, log, grace
         self.readiness = Readiness()
+        self.readiness.waiting(_PROCESS, "starting")
         self.stopping = asyncio.Event()
         self.health = HealthServer(metrics, self.readiness, log, metrics_port, address)
         self.at_once: Callable[[], None] = _nothing
         """Called before a second signal ends the process: what must not be left behind."""
+
+    def started(self) -> None:
+        """Everything that must be ready has said so: until then an empty list would look like readiness."""
+        self.readiness.ready(_PROCESS)
 
     async def run(self, work: Work) -> int:
         """The exit code once `work` has ended: 0, or 1 when it failed or outlived its grace after a signal.
@@ -130,9 +136,7 @@ def _nothing() -> None:
 class HealthServer:
     """`/metrics`, `/healthz`, `/readyz` on one port; None serves nothing, 0 takes any free port."""
 
-    def __init__(
-        self, metrics: Metrics, readiness: Readiness, log: Log, port: int | None, address: str = ""
-    ) -> None:
+    def __init__(self, metrics: Metrics, readiness: Readiness, log: Log, port: int | None, address: str = "") -> None:
         self._metrics, self._readiness, self._log = metrics, readiness, log
         self._wanted = port
         # Port 0 on every interface would be one free port for IPv4 and another one for IPv6.

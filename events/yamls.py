@@ -37,6 +37,7 @@ _WORDS: dict[str, Any] = {
 }
 _INTEGER = re.compile(r"[-+]?(?:0[xX][0-9a-fA-F]+|0[bB][01]+|0[oO]?[0-7]+|0|[1-9][0-9]*)")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
+_PLACE = re.compile(r"line ([0-9]+), column ([0-9]+): ")
 _TAG = "tag:yaml.org,2002:"
 
 
@@ -63,6 +64,12 @@ def load_one(text: str, *, on_duplicate: Callable[[str], None] = _nowhere) -> An
     if len(documents) != 1:
         raise UserError(f"{len(documents)} documents, one is expected" if documents else "is empty")
     return documents[0]
+
+
+def split_place(message: str) -> tuple[int, int, str]:
+    """Line, column and the rest of a message of this module; 0, 0 and all of it when it names no place."""
+    found = _PLACE.match(message)
+    return (int(found[1]), int(found[2]), message[found.end() :]) if found else (0, 0, message)
 
 
 def dump(obj: Any) -> str:

@@ -23,7 +23,7 @@ from events.logs import Log
 from events.metrics import Metrics
 from events.problems import Problems
 from events.process import Readiness
-from eventsources import types
+from eventsources import filters, types
 from eventsources.base import Clock, Source, SourceContext
 from eventsources.registry import SOURCES
 from eventsources.webhooks import HttpEndpoints
@@ -78,6 +78,7 @@ class EventRunner:
         self._duplicates = metrics.events_duplicate.labels(*labels)
         self._publish_seconds = metrics.publish_seconds.labels(*labels)
         self._running = metrics.running.labels(shared.namespace, owner)
+        self._gate = self._make_gate(labels)
         self._lease: Lease | None = None
         self._pauses = Endless(0.2, 30)
         self._proof: asyncio.TimerHandle | None = None
@@ -85,6 +86,14 @@ class EventRunner:
         self._reported: set[type[BaseException] | None] = set()
         """Kinds of failure that were logged since it last went well."""
         shared.readiness.waiting(self._part, "not listening yet")
+
+    def _make_gate(self, labels: tuple[str, ...]) -> filters.Gate | None:
+        chosen = filters.compiled(self.source.spec)
+        if chosen is None:
+            return None
+        filtered = self._shared.metrics.events_filtered
+        series = {reason: filtered.labels(*labels, reason) for reason in ("false", "error")}
+        return filters.Gate(chosen, lambda reason: series[reason].inc(), self._log)
 
     def excuse(self) -> None:
         """Nobody waits for it to listen: another replica does, or the event is not wanted any more."""
@@ -169,8 +178,10 @@ class EventRunner:
         )
 
     async def _emit(self, data: bytes, *, id: str = "") -> None:
-        """Wrap and publish: the contract's `Emit`."""
+        """Filter, wrap and publish: the contract's `Emit`."""
         began = time.perf_counter()
+        if self._gate is not None and not self._gate.passes(data):
+            return
         event = Event(
             id=id or new_id(),
             source=self._owner,
@@ -219,6 +230,7 @@ class EventSourceService:
             kind = SOURCES.load(key)
             spec, problems = kind.Spec.parse(raw, lenient=True), Problems()
             kind.validate(spec, problems)
+            filters.validate(spec, problems)
             if problems.errors:
                 raise InvalidObject(problems.errors)
             source = kind(spec)

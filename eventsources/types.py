@@ -5,13 +5,15 @@ The sources themselves stay raw here; `validation` and `service` load the one `S
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any, Self
 
 from pydantic import Field
 
 from events.errors import InvalidObject
 from events.model import Model
-from events.problems import Problems, did_you_mean
+from events.problems import Problem, Problems, Severity, unknown
 from events.resources import Metadata, ObjectMeta, Status, Template
 from eventsources.registry import SOURCES
 
@@ -50,21 +52,25 @@ class EventSource(Model):
     status: Status | None = None
 
     @classmethod
-    def parse(cls, raw: Any, *, lenient: bool = False) -> Self:
+    def parse(
+        cls, raw: Any, *, lenient: bool = False, on_stray: Callable[[Iterable[Problem]], None] | None = None
+    ) -> Self:
         """As `Model.parse`; the source types of the spec are gathered in `spec.sources` first."""
         spec = raw.get("spec") if isinstance(raw, dict) else None
         if not isinstance(spec, dict):
-            return super().parse(raw, lenient=lenient)
+            return super().parse(raw, lenient=lenient, on_stray=on_stray)
         problems = Problems()
         fields = _without_sources(spec, problems, lenient=lenient)
         fields["sources"] = _sources(spec, problems)
         try:
-            parsed = super().parse(raw | {"spec": fields}, lenient=lenient)
+            parsed = super().parse(raw | {"spec": fields}, lenient=lenient, on_stray=on_stray and problems.extend)
         except InvalidObject as error:
             problems.extend(error.problems)
             raise InvalidObject(list(problems)) from error
-        if problems:
+        if problems.errors or (problems and on_stray is None):
             raise InvalidObject(list(problems))
+        if on_stray is not None:
+            on_stray(problems)
         return parsed
 
 
@@ -73,9 +79,11 @@ def _without_sources(spec: dict[Any, Any], problems: Problems, *, lenient: bool)
     known = [field.alias or name for name, field in EventSourceSpec.model_fields.items() if name != "sources"]
     for key in spec:
         if key not in known and key not in SOURCES and not lenient:
-            cure = did_you_mean(str(key), (*known, *SOURCES.keys()))
-            cure = cure or f"fields: {', '.join(known)}; event sources: {', '.join(SOURCES)}"
-            problems.error(f"spec.{key}", "unknown event source or field", cure)
+            cure = f"fields: {', '.join(known)}; event sources: {', '.join(SOURCES)}"
+            what = "unknown event source or field"
+            problem = unknown(f"spec.{key}", str(key), (*known, *SOURCES.keys()), what, cure)
+            # A map is meant as an event source, and without it the object does not do what it says.
+            problems.extend([replace(problem, severity=Severity.ERROR) if isinstance(spec[key], dict) else problem])
     return {key: value for key, value in spec.items() if key in known}
 
 

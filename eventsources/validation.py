@@ -10,6 +10,7 @@ from eventbus import subjects
 from events.credentials import SecretRef
 from events.errors import InvalidObject, UserError
 from events.problems import Problem, Problems, join
+from eventsources import filters
 from eventsources.base import Source, Spec
 from eventsources.registry import SOURCES
 from eventsources.types import EventSource
@@ -32,6 +33,7 @@ def validate(event_source: EventSource) -> Problems:
     entries = list(_entries(event_source, problems))
     for entry in entries:
         entry.kind.validate(entry.spec, problems.at(entry.path))
+        filters.validate(entry.spec, problems.at(entry.path))
     _check_mixture(event_source, problems)
     for _, problem in _taken_twice((event_source, endpoint) for endpoint in _endpoints(entries)):
         problems.extend([problem])
@@ -110,7 +112,7 @@ def _entries(event_source: EventSource, problems: Problems) -> Iterator[_Entry]:
             assert kind is not None
             path = f"spec.{key}.{name}"
             try:
-                yield _Entry(path, kind, kind.Spec.parse(raw))
+                yield _Entry(path, kind, kind.Spec.parse(raw, on_stray=problems.at(path).extend))
             except InvalidObject as error:
                 problems.at(path).extend(error.problems)
 

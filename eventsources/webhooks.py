@@ -70,7 +70,7 @@ class WebhookSpec(Model):
             if ref is not None and not (ref.name and ref.key):
                 problems.error(name, "needs the name of a Secret and a key in it")
         if self.limit <= 0:
-            problems.error("maxPayloadSize", "must be greater than 0; as it is, every body is refused")
+            problems.warn("maxPayloadSize", f"{self.limit} is no size: every body is refused", "a number of bytes")
         if self.id_header and not _TOKEN.fullmatch(self.id_header):
             problems.error("idHeader", f"{self.id_header!r} cannot be the name of a header")
 
@@ -83,8 +83,11 @@ class WebhookSpec(Model):
         except UserError as error:
             problems.error("endpoint", error.message)
         # 0, any free port, is for programs that can ask which one it became: nobody could be told this URL.
-        if not (re.fullmatch("[0-9]{1,5}", self.port) and 1 <= int(self.port) <= 65535):
-            problems.error("port", f"{self.port!r} is not a port", "a number from 1 to 65535, in quotes")
+        cure = "a number from 1 to 65535, in quotes"
+        if not re.fullmatch("[+-]?[0-9]{1,18}", self.port):
+            problems.error("port", f"{self.port!r} is not a port", cure)
+        elif not 1 <= int(self.port) <= 65535:
+            problems.warn("port", f"{self.port!r} cannot be listened on: the source never starts", cure)
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,7 +60,7 @@ class CheckpointStore:
         self.is_own = False
         """After `load`: whether the head was written by this same writer."""
         self.lost: dict[str, SlotRef] = {}
-        """After `load`: pending events whose slot has not what the head names, as only a bus that lost data leaves it."""
+        """After `load`: pending events whose slot has not what the head names, as a bus that lost data leaves it."""
 
     @property
     def _head(self) -> str:

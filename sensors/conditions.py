@@ -54,7 +54,7 @@ def compile(expression: str | None, dependency_names: Sequence[str]) -> Conditio
         if not dependency_names:
             raise UserError("there are no dependencies", cure="name at least one event to wait for")
         for name in dependency_names:
-            _check_name(name, known)
+            check_name(name, known)
         text = "&&".join(dependency_names)
     tokens = _tokens(text)
     satisfied = _Parser(tokens, known).parse()
@@ -125,7 +125,7 @@ class _Parser:
         name = self._next
         if not name or not _NAME.fullmatch(name):
             raise self._unexpected("where a dependency should be named")
-        _check_name(name, self._known)
+        check_name(name, self._known)
         self._at += 1
         return _one_of(name)
 
@@ -135,7 +135,7 @@ class _Parser:
         return UserError(f"there is {what} {place}", cure=_CURES.get(token, _RULE))
 
 
-def _check_name(name: str, known: AbstractSet[str]) -> None:
+def check_name(name: str, known: AbstractSet[str]) -> None:
     """UserError unless this is the name of one dependency, and of only one."""
     if name in RESERVED:
         cure = "rename the dependency" if name in known else _CURES.get(name, _RULE)
@@ -200,9 +200,10 @@ def _any_of(parts: list[Satisfied]) -> Satisfied:
     return lambda present: not names.isdisjoint(present) or any(part(present) for part in rest)
 
 
-def validate(expression: str | None, dependency_names: Sequence[str], problems: Problems) -> None:
-    """What is wrong with the conditions of a trigger, at the place that `problems` stands for."""
+def validate(expression: str | None, dependency_names: Sequence[str], problems: Problems) -> Condition | None:
+    """What is wrong with the conditions of a trigger, at the place that `problems` stands for; else the conditions."""
     try:
-        compile(expression, dependency_names)
+        return compile(expression, dependency_names)
     except UserError as error:
         problems.error("", error.message, error.cure)
+        return None

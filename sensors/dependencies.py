@@ -12,7 +12,7 @@ from eventbus import subjects
 from events.errors import UserError
 from events.event import Event
 from events.problems import Problems
-from sensors import filters
+from sensors import conditions, filters
 from sensors.types import EventDependency
 
 Topic = tuple[str, str]
@@ -93,16 +93,35 @@ def validate(specs: Sequence[EventDependency], problems: Problems) -> None:
     if not specs:
         problems.error("dependencies", "required", "name at least one event to wait for")
     seen: set[str] = set()
+    names = frozenset(spec.name for spec in specs)
     for index, spec in enumerate(specs):
         here = problems.at(f"dependencies[{index}]")
         if not spec.name:
             here.error("name", "required")
         elif spec.name in seen:
             here.warn("name", f"{spec.name!r} is there twice; only the last one counts", "rename one of them")
+        else:
+            _validate_name(spec.name, names, here)
         seen.add(spec.name)
         _validate_token(spec.event_source_name, "eventSourceName", "event source name", here)
         _validate_token(spec.event_name, "eventName", "event name", here)
         filters.validate(spec, here)
+
+
+def _validate_name(name: str, names: frozenset[str], problems: Problems) -> None:
+    """Flaw B1: upstream takes any name, and a trigger whose conditions cannot hold it never starts."""
+    try:
+        conditions.check_name(name, names)
+    except UserError as error:
+        problems.error("name", error.message, error.cure)
+
+
+def unused(specs: Sequence[EventDependency], used: Collection[str], problems: Problems) -> None:
+    """A warning for each dependency whose name no trigger uses; paths are relative to the Sensor's spec."""
+    for index, spec in enumerate(specs):
+        if spec.name and spec.name not in used:
+            cure = "name it in the conditions of a trigger, or remove it"
+            problems.warn(f"dependencies[{index}]", f"no trigger waits for {spec.name!r}", cure)
 
 
 def _validate_token(text: str, field: str, what: str, problems: Problems) -> None:

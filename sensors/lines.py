@@ -340,6 +340,9 @@ class AtMostOnceLine(Line):
             for task in outlived:
                 task.cancel()
             await asyncio.gather(*outlived, return_exceptions=True)
+            if outlived:
+                text = "Firings were interrupted; they may have run and are not repeated"
+                self._log.warning(text, count=len(outlived), reason="grace")
 
     async def run(self) -> None:
         try:

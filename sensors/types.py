@@ -5,7 +5,9 @@ A trigger's own part (`http`, `k8s` …) stays raw here; the registry loads the 
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, ClassVar
 
 from pydantic import Field, model_validator
 
@@ -15,6 +17,11 @@ from events.resources import ObjectMeta, Status, Template
 from sensors.registry import TRIGGERS
 
 KIND = "Sensor"
+
+# Flaw D3: upstream ignores them there, also in two of its own examples.
+_BESIDE_TEMPLATE = ("atLeastOnce", "dlqTrigger", "parameters", "policy", "rateLimit", "retryStrategy")
+_BESIDE = "beside `template`, not in it"
+_IN_TEMPLATE = ("name", "conditions", "conditionsReset", *TRIGGERS.keys())
 
 
 class ExprField(Model):
@@ -155,12 +162,19 @@ class RateLimit(Model):
 class TriggerTemplate(Model):
     """Name, conditions and one kind of trigger."""
 
+    elsewhere: ClassVar[Mapping[str, str]] = MappingProxyType(dict.fromkeys(_BESIDE_TEMPLATE, _BESIDE))
+    gathered: ClassVar[tuple[str, ...]] = tuple(TRIGGERS.keys())
+
     name: str = Field("", description="Name of the trigger, unique in the Sensor.")
     conditions: str | None = Field(None, description="Which dependencies must be there: names, &&, ||, parentheses.")
     conditions_reset: list[ConditionsReset] | None = Field(None, description="When waiting events are dropped.")
     kinds: dict[str, dict[str, Any]] = Field(
         default_factory=dict, exclude=True, description="Trigger key -> its spec; the first by precedence counts."
     )
+
+    @classmethod
+    def wire_names(cls) -> list[str]:
+        return [*super().wire_names(), *TRIGGERS.keys()]
 
     @model_validator(mode="before")
     @classmethod
@@ -173,6 +187,10 @@ class TriggerTemplate(Model):
 
 class Trigger(Model):
     """What to do when its conditions are met."""
+
+    elsewhere: ClassVar[Mapping[str, str]] = MappingProxyType(
+        dict.fromkeys(_IN_TEMPLATE, "in `template`, not beside it")
+    )
 
     template: TriggerTemplate | None = Field(None, description="Name, conditions and kind.")
     parameters: list[TriggerParameter] | None = Field(None, description="Values written into the template.")

@@ -1,7 +1,8 @@
 """What is wrong with a Sensor, all of it at once: used by lint, admission, controllers and `keryx run`. Contract: D.15.
 
-Where upstream accepts an object that can only half work, so do we, with a warning; refused is what upstream refuses,
-what can never work, and what this version has not. Each step looks after its own part of the object.
+Where upstream accepts an object that works in part or not at all, so do we, with a warning; refused is what upstream
+refuses, what its flaws let through (docs/differences.md), and what this version has not. Each step looks after its own
+part of the object.
 """
 
 from __future__ import annotations
@@ -29,11 +30,15 @@ def validate(sensor: Sensor) -> Problems:
 
 def validate_spec(spec: SensorSpec, problems: Problems) -> None:
     """The same, with paths relative to the spec."""
-    dependencies.validate(spec.dependencies, problems)
+    named = Problems()
+    dependencies.validate(spec.dependencies, named)
+    problems.extend(named)
+    has_bad_names = any(problem.path.endswith(".name") for problem in named.errors)
     names = [dependency.name for dependency in spec.dependencies]
     if not spec.triggers:
         problems.error("triggers", "required", "say what is to be done")
     seen: set[str] = set()
+    used: set[str] = set()
     for index, trigger in enumerate(spec.triggers):
         here = problems.at(f"triggers[{index}]")
         name = trigger.template.name if trigger.template else ""
@@ -41,8 +46,13 @@ def validate_spec(spec: SensorSpec, problems: Problems) -> None:
             here.error("template.name", f"there are two triggers named {name!r}", "rename one of them")
         seen.add(name)
         _validate_trigger(trigger, names, here)
-        if trigger.template is not None and spec.dependencies:
-            conditions.validate(trigger.template.conditions, names, here.at("template.conditions"))
+        expression, condition = trigger.template.conditions if trigger.template else None, None
+        if trigger.template is not None and names and (expression or not has_bad_names):
+            condition = conditions.validate(expression, names, here.at("template.conditions"))
+        # What a wrong one would use, nobody knows.
+        used.update(condition.dependencies if condition else names)
+    if spec.triggers:
+        dependencies.unused(spec.dependencies, used, problems)
 
 
 def _validate_trigger(trigger: Trigger, names: Sequence[str], problems: Problems) -> None:
@@ -55,6 +65,8 @@ def _validate_trigger(trigger: Trigger, names: Sequence[str], problems: Problems
         problems.warn(
             "retryStrategy", "has no effect without atLeastOnce: there is one attempt", "set atLeastOnce: true"
         )
+    if trigger.retry_strategy is not None:
+        trigger.retry_strategy.check(problems.at("retryStrategy"))
     _validate_dead_letters(trigger, names, problems)
     template = trigger.template
     if template is None:
@@ -94,7 +106,8 @@ def _validate_template(template: TriggerTemplate, names: Sequence[str], problems
         )
     kinds = [kind for kind in PRECEDENCE if kind in template.kinds]
     if not kinds:
-        problems.error("", "says nothing to do", f"give one of {', '.join(TRIGGERS)}")
+        # Parameters may write one: not refused, as upstream.
+        problems.warn("", "says nothing to do", f"give one of {', '.join(TRIGGERS)}")
     for ignored in kinds[1:]:
         problems.warn(ignored, f"has no effect: there is {kinds[0]}, too", "one trigger does one thing")
     for kind in kinds:
@@ -104,7 +117,7 @@ def _validate_template(template: TriggerTemplate, names: Sequence[str], problems
 def _validate_kind(kind: str, raw: Any, names: Sequence[str], problems: Problems, *, counts: bool) -> None:
     try:
         adapter = TRIGGERS.load(kind)
-        spec = adapter.Spec.parse(raw)
+        spec = adapter.Spec.parse(raw, on_stray=problems.extend)
     except InvalidObject as error:
         problems.extend(error.problems)
         return

@@ -16,6 +16,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
+from nats.errors import NoServersError
 
 from events.errors import TooLarge, Unavailable
 
@@ -55,7 +56,8 @@ class Link:
                 await link._connect(name)
         except (OSError, NatsError, TimeoutError) as error:
             await _discard(link._client)
-            raise Unavailable(f"{access.url}: {_text(error)}") from error
+            why = link._error if link._error and isinstance(error, NoServersError) else error
+            raise Unavailable(f"{access.url}: {_text(why)}") from error
         except BaseException:
             await _discard(link._client)
             raise
@@ -67,6 +69,10 @@ class Link:
             self._access.url,
             name=name,
             allow_reconnect=False,
+            # One more attempt at once, then it gives up: pauses between attempts are `Connection`'s. Its own would
+            # be 2 s, and for ever.
+            reconnect_time_wait=0,
+            max_reconnect_attempts=1,
             connect_timeout=_CONNECT_SECONDS,
             ping_interval=_PING_SECONDS,
             max_outstanding_pings=2,

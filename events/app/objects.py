@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from eventbus import validation as bus_validation
@@ -24,6 +25,25 @@ from sensors.types import Sensor
 DEFAULT_NAMESPACE = "default"
 DEFAULT_BUS = "default"
 _OURS = ("EventBus", "EventSource", "Sensor")
+_READ = (*_OURS, "Secret", "ConfigMap")
+_OTHERS = (
+    "AnalysisRun",
+    "AnalysisTemplate",
+    "AppProject",
+    "Application",
+    "ApplicationSet",
+    "ClusterAnalysisTemplate",
+    "ClusterWorkflowTemplate",
+    "CronWorkflow",
+    "Experiment",
+    "Rollout",
+    "Workflow",
+    "WorkflowEventBinding",
+    "WorkflowTemplate",
+)
+"""Kinds of the same API group that are other controllers' concern."""
+_MEANT = re.compile("(?i)(secret|config-?map)s?")
+_NAME = re.compile(r"[-._A-Za-z0-9]+")
 M = TypeVar("M", bound=Model)
 
 
@@ -49,9 +69,21 @@ class Objects:
     """("secrets" | "config", name) -> key -> value."""
     places: dict[tuple[str, Key], Document] = field(default_factory=dict)
 
-    def bus_key(self, owner: Key, name: str | None) -> Key:
-        """The EventBus that an object uses."""
-        return Key(owner.namespace, name or DEFAULT_BUS)
+    def all(self) -> Iterator[tuple[Document, EventBus | EventSource | Sensor]]:
+        """Every object that could be read, with its place."""
+        tables: dict[str, Mapping[Key, EventBus | EventSource | Sensor]] = {
+            "EventBus": self.buses,
+            "EventSource": self.sources,
+            "Sensor": self.sensors,
+        }
+        for kind, found in tables.items():
+            for key, one in found.items():
+                yield self.places[kind, key], one
+
+
+def bus_of(key: Key, one: EventSource | Sensor) -> Key:
+    """The EventBus that an object uses."""
+    return Key(key.namespace, one.spec.event_bus_name or DEFAULT_BUS)
 
 
 class Loader:
@@ -65,27 +97,27 @@ class Loader:
     def load(self, documents: Iterable[Document], *, can_create: bool) -> None:
         """Take all documents. `can_create`: there is a Kubernetes API (or a dry run) to create objects in."""
         for document in documents:
-            self._take(document)
+            self.take(document)
         self._check_references(can_create)
 
     # ---- one document
 
-    def _take(self, document: Document) -> None:
+    def take(self, document: Document) -> None:
+        """Take one document, with the rules that hold for its object alone."""
         kind, version = document.raw.get("kind"), document.raw.get("apiVersion")
-        if kind in _OURS and version == API_VERSION:
-            self._take_ours(document, str(kind))
-        elif kind in ("Secret", "ConfigMap") and version == "v1":
-            self._take_values(document, str(kind))
-        elif kind in _OURS:
-            self._say(document, "apiVersion", f"{version!r} is not a version of {kind}", f"write {API_VERSION}")
-        elif not isinstance(kind, str) or not isinstance(version, str):
+        if not isinstance(kind, str) or not isinstance(version, str):
             self._say(document, "", "apiVersion and kind are required")
-        elif (cure := did_you_mean(kind, (*_OURS, "Secret", "ConfigMap"))) or version.startswith(
-            "argoproj.io/v1alpha1"
-        ):
-            if not cure and kind.endswith(("Workflow", "WorkflowTemplate")):
-                return  # for the workflow controller; no concern of this command
-            self._say(document, "kind", f"unknown kind {kind!r}", cure or f"known here: {', '.join(_OURS)}")
+        elif kind in _OURS:
+            if version == API_VERSION:
+                self._take_ours(document, kind)
+            else:
+                self._say(document, "apiVersion", f"{version!r} is not a version of {kind}", f"write {API_VERSION}")
+        elif kind in ("Secret", "ConfigMap") and version == "v1":
+            self._take_values(document, kind)
+        elif (version == API_VERSION and kind not in _OTHERS) or (version == "v1" and _MEANT.fullmatch(kind)):
+            cure = did_you_mean(kind, _READ) or f"known here: {', '.join(_READ)}"
+            self._say(document, "kind", f"unknown kind {kind!r}", cure)
+        # Other objects are no concern of this command.
 
     def _take_ours(self, document: Document, kind: str) -> None:
         metadata = document.raw.get("metadata")
@@ -94,7 +126,11 @@ class Loader:
             self._say(document, "metadata.name", "required")
             return
         assert isinstance(metadata, dict)
-        key = Key(metadata.get("namespace") or self._namespace, name)
+        namespace = metadata.get("namespace") or self._namespace
+        if not isinstance(namespace, str):
+            self._say(document, "metadata.namespace", f"{namespace!r} is not text", "put it in quotes")
+            return
+        key = Key(namespace, name)
         if (other := self.objects.places.get((kind, key))) is not None:
             self._say(document, "metadata.name", f"{kind} {key} is also in {other.file}", "keep one of them")
             return
@@ -115,7 +151,7 @@ class Loader:
         into: dict[Key, M],
     ) -> None:
         try:
-            parsed = model.parse(document.raw)
+            parsed = model.parse(document.raw, on_stray=lambda stray: self._add(document, stray))
         except InvalidObject as error:
             self._add(document, error.problems)
             return
@@ -123,17 +159,42 @@ class Loader:
         into[key] = parsed
 
     def _take_values(self, document: Document, kind: str) -> None:
-        raw = document.raw
-        name = str((raw.get("metadata") or {}).get("name") or "")
+        metadata = document.raw.get("metadata")
+        name = metadata.get("name") if isinstance(metadata, dict) else None
+        if not isinstance(name, str) or not _is_file_name(name):
+            self._say(document, "metadata.name", f"{name!r} is not the name of a {kind}" if name else "required")
+            return
+        # One process, one set of credentials: namespaces do not keep them apart here.
+        place = (kind, Key("", name))
+        if (other := self.objects.places.get(place)) is not None:
+            self._say(document, "metadata.name", f"{kind} {name} is also in {other.file}", "keep one of them")
+            return
+        self.objects.places[place] = document
         values: dict[str, bytes] = {}
         for field_name in ("data", "stringData", "binaryData"):
-            for key, value in (raw.get(field_name) or {}).items():
-                is_base64 = field_name == "binaryData" or (kind == "Secret" and field_name == "data")
-                try:
-                    values[str(key)] = base64.b64decode(str(value), validate=True) if is_base64 else str(value).encode()
-                except (binascii.Error, ValueError):
-                    self._say(document, f"{field_name}.{key}", "is not base64", "write it under stringData as it is")
+            raw = document.raw.get(field_name) or {}
+            if not isinstance(raw, dict):
+                self._say(document, field_name, "should be a map from key to value")
+                continue
+            is_base64 = field_name == "binaryData" or (kind == "Secret" and field_name == "data")
+            for key, value in raw.items():
+                self._take_value(document, f"{field_name}.{key}", str(key), value, values, is_base64=is_base64)
         self.objects.values["secrets" if kind == "Secret" else "config", name] = values
+
+    def _take_value(
+        self, document: Document, path: str, key: str, value: Any, values: dict[str, bytes], *, is_base64: bool
+    ) -> None:
+        if not _is_file_name(key):
+            self._say(document, path, f"{key!r} cannot be a key", "use letters, digits, hyphens, dots, underscores")
+        elif not isinstance(value, str):
+            self._say(document, path, f"{value!r} is not text", "put it in quotes")
+        elif not is_base64:
+            values[key] = value.encode()
+        else:
+            try:
+                values[key] = base64.b64decode("".join(value.split()), validate=True)
+            except (binascii.Error, ValueError):
+                self._say(document, path, "is not base64", "write it under stringData as it is")
 
     # ---- against each other
 
@@ -141,7 +202,7 @@ class Loader:
         objects = self.objects
         for kind, found in (("EventSource", objects.sources), ("Sensor", objects.sensors)):
             for key, one in found.items():
-                self._check_bus(objects.places[kind, key], key, one.spec.event_bus_name)
+                self._check_bus(objects.places[kind, key], key, one)
         documents = {id(one): objects.places["EventSource", key] for key, one in objects.sources.items()}
         for one, problem in source_validation.clashes(list(objects.sources.values())):
             self._add(documents[id(one)], [problem])
@@ -151,13 +212,11 @@ class Loader:
             if not can_create:
                 self._check_kube(document, sensor)
 
-    def _check_bus(self, document: Document, owner: Key, name: str | None) -> None:
-        key = self.objects.bus_key(owner, name)
-        if key in self.objects.buses or (name in (None, DEFAULT_BUS) and ("EventBus", key) not in self.objects.places):
-            return  # none is described: the embedded one
-        if ("EventBus", key) in self.objects.places:
-            return  # it is there, with problems of its own
-        known = [bus.name for bus in self.objects.buses if bus.namespace == owner.namespace]
+    def _check_bus(self, document: Document, key: Key, one: EventSource | Sensor) -> None:
+        bus, name = bus_of(key, one), one.spec.event_bus_name
+        if name in (None, "", DEFAULT_BUS) or ("EventBus", bus) in self.objects.places:
+            return  # none is described: the embedded one; or it is there, perhaps with problems of its own
+        known = [other.name for other in self.objects.buses if other.namespace == bus.namespace]
         self._say(document, "spec.eventBusName", f"there is no EventBus {name!r}", did_you_mean(str(name), known))
 
     def _check_events(self, document: Document, key: Key, sensor: Sensor) -> None:
@@ -197,9 +256,9 @@ class Loader:
         self._add(document, [Problem(path, message, cure)])
 
     def _add(self, document: Document, problems: Iterable[Problem]) -> None:
-        self.problems += [replace(problem, object=document.name, file=document.file) for problem in problems]
+        self.problems += map(document.located, problems)
 
 
-def plain(model: Model) -> Any:
-    """A model as comparable data: whether an object has changed."""
-    return model.model_dump(mode="python")
+def _is_file_name(text: str) -> bool:
+    """Names and keys become folders and files."""
+    return _NAME.fullmatch(text) is not None and text not in (".", "..")

@@ -4,27 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from events.app import documents
-from events.app.objects import Loader, Objects
+from events.app import documents, references
+from events.app.data_directory import DataDirectory
+from events.app.objects import Key, Loader, Objects
 from events.app.running import Running
 from events.clients import Clients
 from events.credentials import MOUNTED, Credentials
-from events.errors import InvalidObject
+from events.errors import UserError
 from events.kube.api import KubeApi
 from events.logs import Log
 from events.metrics import Metrics
-from events.problems import Problem, Severity
+from events.problems import Problem, Severity, join
 from events.process import Process
+from eventsources import validation
 from eventsources.http.routes import HttpSettings
-from eventsources.http.server import HttpServers
+from eventsources.http.server import HttpServers, bound_socket
+from eventsources.webhooks import WebhookSpec
 
 LOOK_SECONDS = 1.0
+_LISTEN_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +51,22 @@ class Options:
         """Whether Kubernetes objects have somewhere to go."""
         return self.dry_run or self.kubeconfig is not None
 
+    @property
+    def roots(self) -> list[Path]:
+        """Where credentials are besides the files."""
+        return [*([self.credentials] if self.credentials else []), MOUNTED]
+
 
 def load(options: Options) -> tuple[Objects, list[Problem]]:
-    """The objects of all files, and every problem of any of them."""
-    found, problems = documents.read(options.paths)
+    """The objects of all files, and every problem of any of them. UserError when a path is not there."""
+    found, problems = documents.read(options.paths, options.data)
     loader = Loader(options.namespace)
     loader.load(found, can_create=options.can_create)
-    return loader.objects, problems + loader.problems
+    objects = loader.objects
+    for document, one in objects.all():
+        for problem in references.problems(one, objects.values, options.roots):
+            problems.append(document.located(problem))
+    return objects, sorted(loader.problems + problems, key=lambda problem: problem.file)
 
 
 def refused(problems: Iterable[Problem]) -> bool:
@@ -63,77 +75,159 @@ def refused(problems: Iterable[Problem]) -> bool:
 
 
 async def run(options: Options, objects: Objects) -> int:
-    """Run until a signal; the exit code."""
+    """Run until a signal; the exit code. UserError for what its user can cure."""
+    if not (objects.sources or objects.sensors or options.watch):
+        where = ", ".join(map(str, options.paths))
+        raise UserError("there is no EventSource and no Sensor: nothing to run", path=where)
     log = Log("run")
-    process = Process(Metrics(options.version), log, grace=options.grace, metrics_port=options.metrics_port)
-    with _credentials(options, objects) as credentials:
-        clients = Clients(credentials, _kube(options))
+    process = Process(
+        Metrics(options.version),
+        log,
+        grace=options.grace,
+        metrics_port=options.metrics_port,
+        address=options.address,
+    )
+    with DataDirectory(options.data) as data:
+        process.at_once = data.forget
+        clients = Clients(Credentials([data.credentials, *options.roots]), _kube(options))
         http = HttpServers(HttpSettings(address=options.address))
-        running = Running(process, clients, http, options.data)
+        running = Running(process, clients, http, data.path)
 
         async def work(process: Process) -> None:
             try:
+                await _check(options, objects)
+                data.keep(objects.values)
                 await running.apply(objects)
-                _announce(objects, options, log)
-                await _until_stopped(options, running, process)
+                await _announce(objects, options, process)
+                process.started()
+                await _until_stopped(options, objects, running, data, process)
             finally:
-                await running.aclose()
-                await http.aclose()
-                await clients.aclose()
+                try:
+                    await running.aclose()
+                finally:
+                    await http.aclose()
+                    await clients.aclose()
 
         return await process.run(work)
 
 
-async def _until_stopped(options: Options, running: Running, process: Process) -> None:
-    seen = _fingerprint(options.paths)
+# ---- before anything starts
+
+
+async def _check(options: Options, objects: Objects) -> None:
+    """What a file alone does not show: ports that are taken, a kubeconfig that cannot be used. UserError."""
+    taken: list[Problem] = []
+    tried: dict[str, OSError | None] = {}
+    for key, path, spec in _endpoints(objects):
+        if spec.port not in tried:
+            tried[spec.port] = _bind_error(options.address, int(spec.port))
+        if (error := tried[spec.port]) is not None:
+            document = objects.places["EventSource", key]
+            reason = error.strerror or str(error)
+            cure = f"choose another port, or stop what listens there (ss -ltnp 'sport = :{spec.port}' names it)"
+            where = f"{options.address or '*'}:{spec.port}"
+            path = join(path, "port")
+            taken.append(
+                Problem(path, f"cannot listen on {where}: {reason}", cure, object=document.name, file=document.file)
+            )
+    if taken:
+        raise UserError("\n".join(map(str, taken)))
+    if options.kubeconfig is not None and not options.dry_run:
+        from events.kube.client import KubeClient
+
+        client = KubeClient(str(options.kubeconfig))
+        try:
+            await client.open()
+        finally:
+            await client.aclose()
+
+
+def _bind_error(address: str, port: int) -> OSError | None:
+    try:
+        bound_socket(address, port).close()
+    except OSError as error:
+        return error
+    return None
+
+
+def _endpoints(objects: Objects) -> Iterator[tuple[Key, str, WebhookSpec]]:
+    for key, source in objects.sources.items():
+        for path, spec in validation.endpoints(source):
+            yield key, path, spec
+
+
+# ---- while it runs
+
+
+async def _until_stopped(
+    options: Options, objects: Objects, running: Running, data: DataDirectory, process: Process
+) -> None:
+    if not options.watch:
+        await process.stopping.wait()
+        return
+    seen = await asyncio.to_thread(_fingerprint, options)
     while not process.stopping.is_set():
-        if not options.watch:
-            await process.stopping.wait()
-            return
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LOOK_SECONDS):
                 await process.stopping.wait()
-        now = _fingerprint(options.paths)
+        now = await asyncio.to_thread(_fingerprint, options)
         if now != seen and not process.stopping.is_set():
             seen = now
-            await _reload(options, running, process.log)
+            objects = await _reload(options, objects, running, data, process)
 
 
-async def _reload(options: Options, running: Running, log: Log) -> None:
-    """Take changed files, unless they have problems: then what runs goes on as it is."""
+async def _reload(
+    options: Options, current: Objects, running: Running, data: DataDirectory, process: Process
+) -> Objects:
+    """Take changed files, unless they have problems: then what runs goes on as it is. The objects that count now."""
+    log = process.log
     try:
         objects, problems = await asyncio.to_thread(load, options)
-    except InvalidObject as error:
-        log.error("The files cannot be read; what runs goes on", reason=str(error))
-        return
-    for problem in problems:
-        (log.error if problem.severity is Severity.ERROR else log.warning)(str(problem))
-    if refused(problems):
-        log.error("The changed files are not used; what runs goes on")
-        return
-    await running.apply(objects)
+        for problem in problems:
+            (log.error if problem.severity is Severity.ERROR else log.warning)(str(problem))
+        if refused(problems):
+            log.error("The changed files are not used; what runs goes on")
+            return current
+        data.keep({**current.values, **objects.values})  # what still runs keeps what it uses
+        await running.apply(objects)
+        data.keep(objects.values)
+    except UserError as error:
+        log.error("The changed files cannot be used; what runs goes on", reason=str(error))
+        return current
     log.info("Reloaded", eventSources=len(objects.sources), sensors=len(objects.sensors))
-    _announce(objects, options, log)
+    await _announce(objects, options, process)
+    return objects
 
 
-def _fingerprint(paths: Sequence[Path]) -> dict[Path, tuple[int, int]]:
+def _fingerprint(options: Options) -> dict[Path, tuple[int, int, int]]:
+    """What tells that a file was changed, added or removed."""
     found = {}
-    for path in paths:
-        for file in documents.files([path]) if path.exists() else []:
-            with contextlib.suppress(OSError):
-                stat = file.stat()
-                found[file] = (stat.st_mtime_ns, stat.st_size)
+    for path in options.paths:
+        with contextlib.suppress(UserError):  # said by whoever loads it
+            for file in documents.files([path], options.data):
+                with contextlib.suppress(OSError):
+                    stat = file.stat()
+                    found[file] = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
     return found
 
 
-def _announce(objects: Objects, options: Options, log: Log) -> None:
-    """The endpoints that can be called now."""
-    for key, source in objects.sources.items():
-        for event, raw in source.spec.sources.get("webhook", {}).items():
-            scheme = "https" if raw.get("serverCertSecret") else "http"
-            host = options.address if options.address not in ("", "0.0.0.0", "127.0.0.1") else "localhost"  # noqa: S104
-            url = f"{scheme}://{host}:{raw.get('port')}{raw.get('endpoint')}"
-            log.info("Listening", url=url, method=raw.get("method"), eventSource=f"{key.name}/{event}")
+async def _announce(objects: Objects, options: Options, process: Process) -> None:
+    """The endpoints that can be called, once they listen; a source that cannot says so itself."""
+    await asyncio.sleep(0)  # what was just started says what it waits for when it first runs
+    endpoints = list(_endpoints(objects))
+    parts = {key: f"event source {key} " for key, _, _ in endpoints}
+    waiting = [name for name in process.readiness.reasons if name.startswith(tuple(parts.values()))]
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_LISTEN_SECONDS):
+            await process.readiness.until_ready(waiting)
+    for key, path, spec in endpoints:
+        event = path.split(".")[2]
+        if parts[key] + event in process.readiness.reasons:
+            continue
+        scheme = "https" if spec.server_cert_secret else "http"
+        host = options.address if options.address not in ("", "127.0.0.1") else "localhost"
+        url = f"{scheme}://{f'[{host}]' if ':' in host else host}:{spec.port}{spec.endpoint}"
+        process.log.info("Listening", url=url, method=spec.method, eventSource=f"{key.name}/{event}")
 
 
 def _kube(options: Options) -> Callable[[], KubeApi] | None:
@@ -147,22 +241,3 @@ def _kube(options: Options) -> Callable[[], KubeApi] | None:
 
         return lambda: KubeClient(str(options.kubeconfig))
     return None
-
-
-@contextlib.contextmanager
-def _credentials(options: Options, objects: Objects) -> Iterator[Credentials]:
-    """Secrets and config maps of the files, in a private folder of the layout that pods have; gone afterwards."""
-    folder = options.data / "credentials"
-    shutil.rmtree(folder, ignore_errors=True)
-    try:
-        for (kind, name), values in objects.values.items():
-            place = folder / kind / name
-            place.mkdir(parents=True, mode=0o700, exist_ok=True)
-            for key, value in values.items():
-                file = place / key
-                file.touch(0o600)
-                file.write_bytes(value)
-        roots = [folder, *([options.credentials] if options.credentials else []), MOUNTED]
-        yield Credentials(roots)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)

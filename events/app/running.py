@@ -1,15 +1,16 @@
 """The objects of a run as running services: start what is described, stop what is not, leave the rest alone.
 
 `apply` brings what runs to what is wanted; the first call starts everything, a reload is another call. Order: buses,
-then sensors until they are subscribed, then sources: nothing is published before somebody listens.
+then sensors, then sources, whose events wait until the sensors are subscribed (`gate`). Nothing here waits for ever,
+whatever is away.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Collection, Iterable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,11 @@ from eventbus.jetstream.bus import JetStreamBus
 from eventbus.jetstream.link import Access
 from eventbus.jetstream.streams import StreamConfig
 from eventbus.types import BusConfig, EventBus
-from events.app.objects import Key, Objects
+from events.app.gate import Gate, GatedBus
+from events.app.objects import Key, Objects, bus_of
+from events.backoff import Endless
 from events.clients import Clients
+from events.errors import UserError
 from events.model import Model
 from events.process import Process
 from eventsources.http.server import HttpServers
@@ -30,7 +34,12 @@ from eventsources.types import EventSource
 from sensors.service import SensorService
 from sensors.types import Sensor
 
-_SUBSCRIBED_SECONDS = 10.0
+_FIRST_SECONDS = 2.0
+"""Sources are started this long after the sensors at the latest: while the bus is away they answer with 503."""
+_STOP_SECONDS = 20.0
+"""On top of the grace: what a source has for requests that wait for the bus, a sensor for giving up its ownership."""
+
+Run = Callable[[asyncio.Event], Awaitable[None]]
 
 
 @dataclass(slots=True)
@@ -38,28 +47,30 @@ class Unit:
     """One running object."""
 
     model: Model
+    bus: Key
     task: asyncio.Task[None]
-    stopping: asyncio.Event = field(default_factory=asyncio.Event)
-
-    async def stop(self) -> None:
-        """Ask it to stop and wait until it has; it keeps its own deadlines."""
-        self.stopping.set()
-        await asyncio.gather(self.task, return_exceptions=True)
+    stopping: asyncio.Event
 
 
 @dataclass(slots=True)
 class OpenBus:
-    """A connection, and the server behind it when it is ours."""
+    """A connection, the server behind it when it is ours, and the gates that wait for it."""
 
     model: EventBus | None
     bus: JetStreamBus
     server: EmbeddedServer | None
+    gates: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def aclose(self) -> None:
         """Connection first, then the server."""
-        await self.bus.aclose()
-        if self.server is not None:
-            await self.server.aclose()
+        for task in self.gates:
+            task.cancel()
+        try:
+            await asyncio.gather(*self.gates, return_exceptions=True)
+            await self.bus.aclose()
+        finally:
+            if self.server is not None:
+                await self.server.aclose()
 
 
 class Running:
@@ -72,51 +83,61 @@ class Running:
         self._sources: dict[Key, Unit] = {}
 
     async def apply(self, objects: Objects) -> None:
-        """Bring what runs to `objects`. UserError when a bus of ours cannot be started."""
-        await self._stop_changed(self._sources, objects.sources)
-        await self._stop_changed(self._sensors, objects.sensors)
-        await self._open_buses(objects)
+        """Bring what runs to `objects`. UserError when a bus of ours cannot be started; what has a bus runs then."""
+        await self._stop_changed(objects)
+        problems = await self._open_buses(objects)
         for key, sensor in objects.sensors.items():
-            if key not in self._sensors:
-                self._sensors[key] = self._start_sensor(key, sensor, objects)
-        await self._until_subscribed()
-        for key, source in objects.sources.items():
-            if key not in self._sources:
-                self._sources[key] = self._start_source(key, source, objects)
+            if key not in self._sensors and bus_of(key, sensor) in self._buses:
+                self._sensors[key] = self._start_sensor(key, sensor)
+        new = [key for key in objects.sources if key not in self._sources]
+        gates = await self._gates({bus_of(key, objects.sources[key]) for key in new})
+        for key in new:
+            if (gate := gates.get(bus_of(key, objects.sources[key]))) is not None:
+                self._sources[key] = self._start_source(key, objects.sources[key], gate)
+        if problems:
+            raise problems[0]
 
-    async def _stop_changed(self, running: dict[Key, Unit], wanted: dict[Key, Any]) -> None:
-        gone = [key for key, unit in running.items() if wanted.get(key) != unit.model]
-        await asyncio.gather(*(running.pop(key).stop() for key in gone))
+    async def _stop_changed(self, objects: Objects) -> None:
+        """Stop what is gone or different, and whoever uses a bus that is."""
+        wanted = _buses(objects)
+        changed = {key for key, one in self._buses.items() if key not in wanted or one.model != wanted[key]}
+        stop: list[Unit] = []
+        both: tuple[tuple[dict[Key, Unit], Any], ...] = (
+            (self._sources, objects.sources),
+            (self._sensors, objects.sensors),
+        )
+        for running, described in both:
+            gone = [key for key, unit in running.items() if described.get(key) != unit.model or unit.bus in changed]
+            stop += [running.pop(key) for key in gone]
+        await self._stop(stop)
+        for key in changed:
+            await self._buses.pop(key).aclose()
 
-    async def _until_subscribed(self) -> None:
-        """Sources wait for the sensors, but not for ever: a bus that is away is answered with 503."""
-        deadline = asyncio.get_running_loop().time() + _SUBSCRIBED_SECONDS
-        while any(part.startswith("sensor ") for part in self._process.readiness.reasons):
-            if asyncio.get_running_loop().time() > deadline or self._process.stopping.is_set():
-                return
-            await asyncio.sleep(0.01)
+    async def _stop(self, units: Iterable[Unit]) -> None:
+        """Ask all of them to stop; they keep their own deadlines, and one that does not is cancelled."""
+        units = list(units)
+        tasks = {unit.task for unit in units}
+        for unit in units:
+            unit.stopping.set()
+        try:
+            if tasks:
+                await asyncio.wait(tasks, timeout=self._process.grace + _STOP_SECONDS)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     # ---- buses
 
-    async def _open_buses(self, objects: Objects) -> None:
-        wanted: dict[Key, EventBus | None] = {}
-        for owners in (objects.sensors, objects.sources):
-            for key, one in owners.items():
-                bus = objects.bus_key(key, one.spec.event_bus_name)
-                wanted[bus] = objects.buses.get(bus)
-        changed = [key for key, opened in self._buses.items() if key not in wanted or opened.model != wanted[key]]
-        for key in changed:
-            await self._close_bus(key)
-        for key, model in wanted.items():
+    async def _open_buses(self, objects: Objects) -> list[UserError]:
+        problems = []
+        for key, model in _buses(objects).items():
             if key not in self._buses:
-                self._buses[key] = await self._open_bus(key, model)
-
-    async def _close_bus(self, key: Key) -> None:
-        """Whoever uses the bus stops first, and is started again with the new one."""
-        for units in (self._sources, self._sensors):
-            users = [name for name, unit in units.items() if _bus_of(name, unit.model) == key]
-            await asyncio.gather(*(units.pop(name).stop() for name in users))
-        await self._buses.pop(key).aclose()
+                try:
+                    self._buses[key] = await self._open_bus(key, model)
+                except UserError as error:
+                    problems.append(error)
+        return problems
 
     async def _open_bus(self, key: Key, model: EventBus | None) -> OpenBus:
         exotic = model.spec.jetstream_exotic if model else None
@@ -145,73 +166,108 @@ class Running:
 
     def _embedded_bus(self, key: Key, model: EventBus | None, server: EmbeddedServer, name: str) -> JetStreamBus:
         text = model.spec.jetstream.stream_config if model and model.spec.jetstream else None
-        config = StreamConfig.parse(text or "")
         bus = JetStreamBus(
             lambda: Access(server.url, server.username, server.password),
             key.namespace,
             name=name,
             log=self._process.log.bind(bus=str(key)),
             # One server, whatever the object says of a cluster's.
-            stream=StreamConfig(
-                config.max_msgs,
-                config.max_bytes,
-                config.max_age,
-                1,
-                config.duplicates,
-                config.retention,
-                config.discard,
-            ),
+            stream=replace(StreamConfig.parse(text or ""), replicas=1),
             is_alone=True,
         )
         connecting.watch(bus, self._process.metrics)
         return bus
 
+    async def _gates(self, keys: Collection[Key]) -> dict[Key, Gate]:
+        """A gate for each of these buses that is open; they get a moment to open."""
+        gates = {}
+        tasks = set()
+        for key in keys & self._buses.keys():
+            opened = self._buses[key]
+            sensors = {_part(name) for name, unit in self._sensors.items() if unit.bus == key}
+            gates[key] = gate = Gate(opened.bus, self._process.readiness, sensors)
+            task = asyncio.create_task(gate.run(), name=f"gate {key}")
+            opened.gates.add(task)
+            task.add_done_callback(opened.gates.discard)
+            tasks.add(task)
+        if tasks:
+            await asyncio.wait(tasks, timeout=_FIRST_SECONDS)
+        return gates
+
     # ---- sensors and sources
 
-    def _start_sensor(self, key: Key, sensor: Sensor, objects: Objects) -> Unit:
-        process = self._process
-        service = SensorService(
-            sensor,
-            self._bus(key, sensor, objects),
-            self._clients,
-            process.metrics,
-            process.readiness,
-            process.log,
-            namespace=key.namespace,
-            grace=process.grace,
-        )
-        return self._unit(sensor, service.run, f"sensor {key}")
+    def _start_sensor(self, key: Key, sensor: Sensor) -> Unit:
+        process, bus = self._process, self._buses[bus_of(key, sensor)].bus
+        process.readiness.waiting(_part(key), "not started yet")
 
-    def _start_source(self, key: Key, source: EventSource, objects: Objects) -> Unit:
-        process = self._process
-        bus = self._bus(key, source, objects)
-        shared = Shared(bus, self._clients, self._http, process.metrics, process.readiness, process.log, key.namespace)
-        return self._unit(source, EventSourceService(source, shared).run, f"event source {key}")
+        def make() -> Run:
+            return SensorService(
+                sensor,
+                bus,
+                self._clients,
+                process.metrics,
+                process.readiness,
+                process.log,
+                namespace=key.namespace,
+                grace=process.grace,
+            ).run
 
-    def _bus(self, key: Key, model: Sensor | EventSource, objects: Objects) -> Bus:
-        return self._buses[objects.bus_key(key, model.spec.event_bus_name)].bus
+        return self._unit(key, sensor, make, _part(key))
 
-    def _unit(self, model: Model, run: Callable[[asyncio.Event], Awaitable[None]], name: str) -> Unit:
+    def _start_source(self, key: Key, source: EventSource, gate: Gate) -> Unit:
+        process, opened = self._process, self._buses[bus_of(key, source)].bus
+        bus: Bus = opened if gate.is_open else GatedBus(opened, gate)
+
+        def make() -> Run:
+            shared = Shared(
+                bus, self._clients, self._http, process.metrics, process.readiness, process.log, key.namespace
+            )
+            return EventSourceService(source, shared).run
+
+        return self._unit(key, source, make, f"event source {key}")
+
+    def _unit(self, key: Key, model: Sensor | EventSource, make: Callable[[], Run], name: str) -> Unit:
         stopping = asyncio.Event()
 
         async def keep() -> None:
+            pauses, readiness = Endless(0.5, 30), self._process.readiness
             try:
-                await run(stopping)
-            except Exception as error:
-                self._process.log.exception(f"{name} ended by a defect", error)
+                while not stopping.is_set():
+                    try:
+                        await make()(stopping)
+                    except Exception as error:  # a defect of ours must not end the object for good
+                        self._process.log.exception(f"{name} ended by a defect; it is started again", error)
+                        readiness.waiting(name, "ended by a defect")
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(pauses.next()):
+                            await stopping.wait()
+            finally:
+                readiness.ready(name)  # nobody waits for what is not wanted any more
 
-        return Unit(model, asyncio.create_task(keep(), name=name), stopping)
+        return Unit(model, bus_of(key, model), asyncio.create_task(keep(), name=name), stopping)
 
     async def aclose(self) -> None:
-        """Sources first, so that nothing new comes; then sensors finish; then the buses."""
-        for units in (self._sources, self._sensors):
-            await asyncio.gather(*(unit.stop() for unit in units.values()))
-            units.clear()
-        for key in list(self._buses):
-            with contextlib.suppress(OSError):
-                await self._buses.pop(key).aclose()
+        """Stop everything at once, then the buses: what comes in while sensors finish is stored, and waits there."""
+        units = [*self._sources.values(), *self._sensors.values()]
+        self._sources.clear()
+        self._sensors.clear()
+        buses = list(self._buses.values())
+        self._buses.clear()
+        try:
+            await self._stop(units)
+        finally:
+            for end in await asyncio.gather(*(bus.aclose() for bus in buses), return_exceptions=True):
+                if isinstance(end, Exception):
+                    self._process.log.exception("A bus was not closed", end)
 
 
-def _bus_of(key: Key, model: Model) -> Key:
-    assert isinstance(model, Sensor | EventSource)
-    return Objects().bus_key(key, model.spec.event_bus_name)
+def _part(sensor: Key) -> str:
+    """What `SensorService` calls itself in the readiness."""
+    return f"sensor {sensor}"
+
+
+def _buses(objects: Objects) -> dict[Key, EventBus | None]:
+    """The buses that are used; None: none is described, the embedded one with its defaults."""
+    used = [bus_of(key, one) for key, one in objects.sensors.items()]
+    used += [bus_of(key, one) for key, one in objects.sources.items()]
+    return {key: objects.buses.get(key) for key in used}

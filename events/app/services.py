@@ -40,7 +40,7 @@ async def sensor(settings: Settings, version: str) -> int:
     from sensors.service import SensorService
     from sensors.types import Sensor
 
-    raw = _object(settings.sensor_object, "SENSOR_OBJECT")
+    raw = _object(settings.sensor_object, "Sensor", "SENSOR_OBJECT")
     parsed = Sensor.parse(raw, lenient=True)
     namespace = _namespace(settings, raw)
     log = Log("sensor")
@@ -56,6 +56,7 @@ async def sensor(settings: Settings, version: str) -> int:
             namespace=namespace,
             grace=process.grace,
         )
+        process.started()
         await service.run(process.stopping)
 
     return await _run(settings, version, namespace, f"sensor {parsed.metadata.name}", log, serve)
@@ -67,7 +68,7 @@ async def event_source(settings: Settings, version: str) -> int:
     from eventsources.service import EventSourceService, Shared
     from eventsources.types import EventSource
 
-    raw = _object(settings.event_source_object, "EVENTSOURCE_OBJECT")
+    raw = _object(settings.event_source_object, "EventSource", "EVENTSOURCE_OBJECT")
     parsed = EventSource.parse(raw, lenient=True)
     namespace = _namespace(settings, raw)
     log = Log("eventsource")
@@ -76,22 +77,27 @@ async def event_source(settings: Settings, version: str) -> int:
         http = HttpServers()
         try:
             shared = Shared(bus, clients, http, process.metrics, process.readiness, log, namespace)
-            await EventSourceService(parsed, shared).run(process.stopping)
+            service = EventSourceService(parsed, shared)
+            process.started()
+            await service.run(process.stopping)
         finally:
             await http.aclose()
 
     return await _run(settings, version, namespace, f"eventsource {parsed.metadata.name}", log, serve)
 
 
-def _object(raw: dict[str, Any] | None, variable: str) -> dict[str, Any]:
+def _object(raw: dict[str, Any] | None, kind: str, variable: str) -> dict[str, Any]:
     if raw is None:
         raise UserError("required", path=variable, cure="base64 of the object's JSON, or --object FILE")
+    if raw.get("kind", kind) not in (kind, ""):
+        raise UserError(f"has a {raw['kind']}, not a {kind}", path=variable, cure="look at the name of the command")
     # The controllers hand on metadata, spec and status only.
-    return {"apiVersion": "", "kind": "", **raw}
+    return {"apiVersion": "", "kind": kind, **raw}
 
 
 def _namespace(settings: Settings, raw: dict[str, Any]) -> str:
-    named = (raw.get("metadata") or {}).get("namespace") or settings.namespace
+    metadata = raw.get("metadata")
+    named = (metadata.get("namespace") if isinstance(metadata, dict) else "") or settings.namespace
     if not named and _NAMESPACE_FILE.is_file():
         named = _NAMESPACE_FILE.read_text(encoding="utf-8").strip()
     return str(named or "default")
@@ -119,8 +125,10 @@ async def _run(settings: Settings, version: str, namespace: str, name: str, log:
         try:
             await serve(process, bus, clients)
         finally:
-            await bus.aclose()
-            await clients.aclose()
+            try:
+                await bus.aclose()
+            finally:
+                await clients.aclose()
 
     return await process.run(work)
 

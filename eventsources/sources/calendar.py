@@ -18,7 +18,7 @@ from pydantic import Field
 from eventbus.base import State
 from events import durations, rawjson
 from events.backoff import Endless
-from events.errors import BusError, Conflict, EventError, NotAvailable, TooLarge, Unknown, UserError
+from events.errors import BusError, Conflict, EventError, TooLarge, Unknown, UserError
 from events.event import now_text, parse_time
 from events.model import Model
 from events.problems import Problems
@@ -27,7 +27,6 @@ from eventsources.calendar_times import PREFIX, Times, Watch
 
 KEY = "last"
 _DAY = timedelta(days=1)
-_NO_FILTER = "comes with the expression languages; this version cannot decide it"
 
 
 class CatchUp(Model):
@@ -100,12 +99,8 @@ class CalendarSource(Source[CalendarSpec]):
     def validate(cls, spec: CalendarSpec, problems: Problems) -> None:
         _check_times(spec, problems)
         _check_catch_up(spec, problems)
-        if spec.filter is not None:
-            problems.error("filter.expression", _NO_FILTER)
 
     async def listen(self, context: SourceContext) -> None:
-        if self.spec.filter is not None:
-            raise NotAvailable(_NO_FILTER, path="filter.expression")
         memory = LastSlot(context.state)
         self._done = self._begin(await memory.read(), context)
         context.started()
@@ -210,18 +205,21 @@ class LastSlot:
 
 
 def _check_times(spec: CalendarSpec, problems: Problems) -> None:
-    """Each field by itself, so that all that is wrong is said."""
+    """Each field by itself, so that all that is wrong is said. As upstream, only missing times refuse the object."""
+    try:
+        if not Times(schedule=spec.schedule, interval=spec.interval).is_possible:
+            problems.warn("schedule", "no such date ever comes: it never fires", "look at day of month and month")
+    except UserError as error:
+        problems.error(error.path, error.message, error.cure)
     checks: tuple[Callable[[], Times], ...] = (
-        lambda: Times(schedule=spec.schedule, interval=spec.interval),
         lambda: Times(interval="1s", timezone=spec.timezone),
         lambda: Times(interval="1s", exclusions=spec.exclusion_dates or ()),
     )
     for check in checks:
         try:
-            if not check().is_possible:
-                problems.warn("schedule", "no such date ever comes: it never fires", "look at day of month and month")
+            check()
         except UserError as error:
-            problems.error(error.path, error.message, error.cure)
+            problems.warn(error.path, f"{error.message}: the source never starts", error.cure)
     if spec.schedule and spec.interval:
         problems.warn("interval", "is not used beside a schedule", "remove one of them")
     for index, item in enumerate(spec.exclusion_dates or ()):
@@ -236,4 +234,4 @@ def _check_catch_up(spec: CalendarSpec, problems: Problems) -> None:
             message = "without it every slot since the last event is made up for, however many they are"
             problems.warn(path, message, "set it, such as 24h")
     except UserError as error:
-        problems.error(path, error.message, error.cure)
+        problems.warn(path, f"{error.message}: the source never starts", error.cure)

@@ -10,7 +10,7 @@ import asyncio
 from pydantic import Field
 
 from events import rawjson
-from events.errors import InvalidEvent, NotAvailable
+from events.errors import InvalidEvent
 from events.problems import Problems, did_you_mean
 from eventsources.base import EventSourceFilter, Source, SourceContext, Spec
 from eventsources.webhooks import (
@@ -26,7 +26,6 @@ from eventsources.webhooks import (
 )
 
 _METHODS = ("DELETE", "GET", "PATCH", "POST", "PUT")
-_NO_FILTER = "comes with the expression languages; this version cannot decide it"
 
 
 class WebhookSourceSpec(WebhookSpec, Spec):
@@ -48,16 +47,12 @@ class WebhookSource(Source[WebhookSourceSpec]):
     def validate(cls, spec: WebhookSourceSpec, problems: Problems) -> None:
         spec.check(problems)
         if not spec.method:
-            problems.error("method", "must not be empty: no request would match it", f"one of {', '.join(_METHODS)}")
+            problems.warn("method", "is empty: no request matches it", f"one of {', '.join(_METHODS)}")
         elif spec.method not in _METHODS:
             cure = did_you_mean(spec.method.upper(), _METHODS) or f"one of {', '.join(_METHODS)}"
-            problems.error("method", f"{spec.method!r} is not supported", cure)
-        if spec.filter is not None:
-            problems.error("filter.expression", _NO_FILTER)
+            problems.warn("method", f"{spec.method!r} is not supported: every request is refused", cure)
 
     async def listen(self, context: SourceContext) -> None:
-        if self.spec.filter is not None:
-            raise NotAvailable(_NO_FILTER, path="filter.expression")
         async with context.http.route(self.spec, context, self._receive):
             context.started()
             await asyncio.get_running_loop().create_future()
@@ -79,7 +74,7 @@ async def _body(request: Request) -> bytes:
     if is_form(request.header("Content-Type")):
         fields, problem = parse_form(decode(raw))
         if problem:
-            raise Refused(Answer(500, problem))
+            raise Refused(Answer(500, problem * 2))  # upstream's senders get it twice
         return rawjson.dumps(fields)
     try:
         return rawjson.compact(raw)

@@ -47,6 +47,11 @@ _FLOAT = re.compile(
 )
 # A pattern without any special character but anchors at its ends needs no regular expression.
 _LITERAL = re.compile(r"(\^?)([^\\^$.|?*+()\[\]{}]*)(\$?)")
+_PLAIN_WORD = re.compile(r"[\w/.-]+")
+_EXACT_WORDS = frozenset(("main", "master", "develop", "dev", "prod", "production", "stage", "staging"))
+_EXACT_FIELDS = frozenset(
+    ("branch", "defaultbranch", "environment", "ref", "refname", "sourcebranch", "tag", "targetbranch")
+)
 _ESCAPE = re.compile(r"\\Q.*?(?:\\E|\Z)|\\(.)", re.DOTALL)
 
 
@@ -264,6 +269,17 @@ def _re2_message(error: Exception) -> str:
     return text.decode("utf-8", "replace") if isinstance(text, bytes) else str(text)
 
 
+def is_exact_looking(path: str, value: str) -> bool:
+    """Whether a pattern without anchors reads as if the whole value was meant.
+
+    Kept narrow, because most plain patterns do what their authors want: references of git, branches, environments.
+    """
+    if not _PLAIN_WORD.fullmatch(value):
+        return False
+    field = path.rpartition(".")[2].lower().replace("_", "").replace("-", "")
+    return value.startswith("refs/") or value in _EXACT_WORDS or field in _EXACT_FIELDS
+
+
 def validate(specs: Sequence[DataFilter], problems: Problems) -> None:
     """Contract D.15, and values that cannot be compared."""
     for index, spec in enumerate(specs):
@@ -298,7 +314,13 @@ def _validate_values(spec: DataFilter, problems: Problems) -> None:
         try:
             matcher(spec.type, spec.comparator, value)
         except UserError as error:
-            problems.error(f"value[{index}]", error.message, error.cure)
+            # A number or bool that is none fails for each event, as upstream; another value may match before it.
+            say = problems.error if spec.type == "string" else problems.warn
+            say(f"value[{index}]", error.message, error.cure)
+            continue
+        if spec.type == "string" and spec.comparator in ("", "=", "!=") and is_exact_looking(spec.path, value):
+            message = f"{value!r} is looked for anywhere in the text: it also matches '{value}-2'"
+            problems.warn(f"value[{index}]", message, f"write ^{re.escape(value)}$ for this value only")
     if spec.comparator == "!=" and len(set(spec.value)) > 1 and spec.type != "bool":
         message = "any of the values may differ, so with several of them nearly every event passes"
         problems.warn("value", message, "write one filter for each value")

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import base64
 import math
+from typing import Any
 
 import orjson
 from pydantic import Field
 
 from events.event import Event
+from events.problems import Problems
 from sensors import base
 from sensors.base import Firing, Result, TriggerContext
 
@@ -18,6 +20,8 @@ _TEXT_TYPES = ("application/json", "text/plain")
 
 class LogSpec(base.Spec):
     """Contract: sensors D.10."""
+
+    unused_parameters: Any = Field(None, alias="parameters", description="Not used; other kinds of trigger have them.")
 
     interval_seconds: int | None = Field(
         None, ge=0, description="Write the events of at most one firing in so many seconds; of each when absent."
@@ -33,6 +37,11 @@ class LogTrigger(base.Trigger[LogSpec]):
         super().__init__(spec, context)
         self._text = orjson.dumps(spec.wire()).decode()
         self._last = -math.inf
+
+    @classmethod
+    def validate(cls, spec: LogSpec, problems: Problems) -> None:
+        if spec.unused_parameters is not None:
+            problems.warn("parameters", "has no effect: a log trigger has no parameters", "write them beside `template`")
 
     async def fetch(self) -> str:
         return self._text

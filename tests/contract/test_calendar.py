@@ -174,11 +174,12 @@ async def test_a_date_that_never_comes_never_fires_and_is_looked_at_once_a_day(h
     assert here.member.readiness.reasons == {"event source ns/src ev": "not listening"}  # it was ready until now
 
 
-async def test_a_filter_is_refused_not_ignored(here: Here, lines: pytest.LogCaptureFixture) -> None:
-    sources = {"calendar": {"ev": EVERY_FIVE | {"filter": {"expression": "true"}}}}
-    async with here.member.running(**sources):
-        assert said(lines, "The event is not started") == 1
-    assert here.slots == []
+async def test_slots_that_the_filter_refuses_are_done_with(here: Here) -> None:
+    async with here.running(EVERY_FIVE | {"filter": {"expression": "eventTime contains '12:10'"}}):
+        for minute in ("05", "10", "15"):
+            await here.clock.asked_for(f"2026-03-14 12:{minute}")
+            here.clock.set(f"2026-03-14 12:{minute}")
+        await here.have("12:10:00")
 
 
 async def test_of_two_processes_one_fires_and_the_other_goes_on_from_the_state(here: Here) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from support.webhooks import QUICK, World, chunked, request, world
 
-from events.errors import InvalidEvent, NotAvailable, TooLarge, Unavailable, Unknown
+from events.errors import InvalidEvent, TooLarge, Unavailable, Unknown
 from eventsources.http.routes import HttpSettings
 
 
@@ -127,12 +127,6 @@ async def test_a_defect_is_logged_once_until_a_request_succeeds(here: World, cap
             here.bus.error = ZeroDivisionError("again")
             await here.post()
     assert len(caplog.records) == 2
-
-
-async def test_a_filter_is_refused_not_ignored(here: World) -> None:
-    with pytest.raises(NotAvailable, match="expression languages"):
-        async with here.listening(filter={"expression": "body.a == 1"}):
-            pass
 
 
 # --- bodies -----------------------------------------------------------------------------------------------------------

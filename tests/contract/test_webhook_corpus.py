@@ -36,10 +36,6 @@ DEPARTURES: dict[str, tuple[tuple[int, str] | str, str]] = {
     "delete-config": ((200, "success"), "DELETE works (3.1)"),
     "empty-method": (REFUSED, "matches no request (2.5)"),
     "noslash-endpoint": (REFUSED, "never matches (2.5)"),
-    "filter-pass": (REFUSED, "filters come with the expression languages"),
-    "filter-drop": (REFUSED, "filters come with the expression languages"),
-    "filter-error": (REFUSED, "filters come with the expression languages"),
-    "filter-header": (REFUSED, "filters come with the expression languages"),
 }
 
 

@@ -12,7 +12,8 @@ from typing import Any, cast
 
 from events.credentials import Credentials
 from events.logs import Log
-from eventsources.base import SourceContext
+from eventsources import filters
+from eventsources.base import Emit, SourceContext
 from eventsources.http.routes import HttpSettings
 from eventsources.http.server import HttpServers
 from eventsources.sources.webhook import WebhookSource
@@ -96,6 +97,17 @@ class World:
             failed=lambda: self.failed.append(name),
         )
 
+    def _filtered(self, source: WebhookSource) -> Emit:
+        """What the service puts before the bus."""
+        chosen = filters.compiled(source.spec)
+        gate = filters.Gate(chosen, lambda _: None, Log("test")) if chosen else None
+
+        async def emit(data: bytes, *, id: str = "") -> None:
+            if gate is None or gate.passes(data):
+                await self.bus.emit(data, id=id)
+
+        return emit
+
     @asynccontextmanager
     async def listening(self, name: str = "ev", **spec: Any) -> AsyncIterator[asyncio.Task[None]]:
         """A source that listens; what keeps it from doing so is raised here."""
@@ -103,6 +115,7 @@ class World:
         ready = asyncio.Event()
         context = self.context(name)
         object.__setattr__(context, "started", ready.set)
+        object.__setattr__(context, "emit", self._filtered(source))
         task = asyncio.create_task(source.listen(context))
         waiting = asyncio.create_task(ready.wait())
         await asyncio.wait({task, waiting}, return_when=asyncio.FIRST_COMPLETED)

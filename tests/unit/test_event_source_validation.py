@@ -200,7 +200,7 @@ OURS = {
     "webhook-endpoint-noslash": "never matches (ES-2.5)",
     "webhook-method-lower": "matches no request",
     "webhook-filter-empty": "drops every event (ES-1.9)",
-    "webhook-filter-bad": "filters come with the expression languages",
+    "webhook-filter-bad": "drops every event (ES-1.9)",
     "webhook-payload-neg": "refuses every body",
     "calendar-tz-bad": "cannot start",
     "same-endpoint": "one of them gets nothing (ES-2.5)",

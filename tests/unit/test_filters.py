@@ -283,8 +283,8 @@ def problems(raw: dict[str, Any]) -> list[str]:
         ({"filters": data("a", "string")}, ["error filters.data[0].value"]),
         ({"filters": data("a", "string", "x", "")}, ["error filters.data[0].value[1]"]),
         ({"filters": data("a", "string", "(")}, ["error filters.data[0].value[0]"]),
-        ({"filters": data("a", "number", "x")}, ["error filters.data[0].value[0]"]),
-        ({"filters": data("a", "bool", "x")}, ["error filters.data[0].value[0]"]),
+        ({"filters": data("a", "number", "x")}, ["warning filters.data[0].value[0]"]),
+        ({"filters": data("a", "bool", "x")}, ["warning filters.data[0].value[0]"]),
         ({"filters": data("a", "text", "x")}, ["warning filters.data[0].type"]),
         ({"filters": data("a", "number", "1", comparator="==")}, ["error filters.data[0].comparator"]),
         ({"filters": data("a", "string", "1", comparator="<")}, ["warning filters.data[0].comparator"]),
@@ -308,3 +308,25 @@ def problems(raw: dict[str, Any]) -> list[str]:
 )
 def test_validation_names_the_field(raw: dict[str, Any], found: list[str]) -> None:
     assert problems(raw) == found
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "warns"),
+    [
+        ("body.ref", "refs/heads/main", True),
+        ("body.x", "refs/heads/main", True),
+        ("body.x", "main", True),
+        ("body.ref", "release", True),
+        ("body.pull_request.base.ref", "release-1.0", True),
+        ("target_branch", "stable", True),
+        ("body.ref", "^refs/heads/main$", False),
+        ("body.ref", "refs/heads/.*", False),
+        ("body.ref", "refs/heads/main$", False),
+        ("body.action", "opened", False),
+        ("body.message", "urgent", False),
+        ("bucket.name", "input", False),
+    ],
+)
+def test_a_pattern_without_anchors_where_one_value_was_meant_is_a_warning(path: str, value: str, warns: bool) -> None:
+    assert problems({"filters": data(path, "string", value)}) == ["warning filters.data[0].value[0]"] * warns
+    assert problems({"filters": data(path, "number", value)}) == ["warning filters.data[0].value[0]"]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from events.errors import ActionError, NotAvailable
+from events.errors import ActionError, InvalidObject, NotAvailable
 from sensors import policies, types, validation
 from sensors.base import Result
 
@@ -98,6 +98,55 @@ ALO = {"atLeastOnce": True}
 )
 def test_a_problem_is_said_at_its_field(raw: dict[str, Any], found: list[str]) -> None:
     assert problems(raw) == found
+
+
+OTHER = {"name": "other", "eventSourceName": "hooks", "eventName": "refunds"}
+
+
+@pytest.mark.parametrize(
+    ("conditions", "dependencies", "found"),
+    [
+        ("dep", [DEPENDENCY, OTHER], ["warning spec.dependencies[1]"]),
+        ("dep || other", [DEPENDENCY, OTHER], []),
+        (None, [DEPENDENCY, OTHER], []),
+        ("dep && dpe", [DEPENDENCY, OTHER], [f"error {T}.template.conditions"]),
+        ("dep", [DEPENDENCY, OTHER | {"name": "dep"}], ["warning spec.dependencies[1].name"]),
+        (None, [OTHER | {"name": "1st"}, DEPENDENCY], ["error spec.dependencies[0].name"]),
+        (None, [OTHER | {"name": "not"}, DEPENDENCY], ["error spec.dependencies[0].name"]),
+        (
+            "a-b",
+            [OTHER | {"name": "a-b"}, OTHER | {"name": "a_b"}],
+            ["error spec.dependencies[0].name", "error spec.dependencies[1].name", f"error {T}.template.conditions"],
+        ),
+    ],
+)
+def test_every_dependency_can_be_named_and_is(conditions: Any, dependencies: Any, found: list[str]) -> None:
+    raw = trigger(template={"conditions": conditions})
+    assert sorted(problems(raw, dependencies=dependencies)) == sorted(found)
+
+
+@pytest.mark.parametrize("key", ["policy", "atLeastOnce", "parameters", "retryStrategy", "rateLimit", "dlqTrigger"])
+def test_a_key_of_the_trigger_in_its_template_is_sent_where_it_belongs(key: str) -> None:  # D3
+    with pytest.raises(InvalidObject) as error:
+        types.Trigger.parse({"template": {"name": "t", "log": {}, key: {}}}, on_stray=lambda _: None)
+    [problem] = error.value.problems
+    assert (problem.path, problem.message) == (f"template.{key}", "belongs beside `template`, not in it")
+
+
+@pytest.mark.parametrize("key", ["conditions", "http", "slack"])
+def test_a_key_of_the_template_beside_it_is_sent_where_it_belongs(key: str) -> None:
+    with pytest.raises(InvalidObject) as error:
+        types.Trigger.parse({"template": {"name": "t"}, key: {}}, on_stray=lambda _: None)
+    assert [problem.message for problem in error.value.problems] == ["belongs in `template`, not beside it"]
+
+
+@pytest.mark.parametrize(
+    ("key", "is_error"),
+    [("urll", True), ("paylod", True), ("serverURL", False), ("URL", False), ("comment", False)],
+)
+def test_an_unknown_key_is_an_error_only_when_it_looks_mistyped(key: str, is_error: bool) -> None:
+    severity = "error" if is_error else "warning"
+    assert problems(trigger({key: 1})) == [f"{severity} {T}.template.http.{key}"]
 
 
 def test_names_of_triggers_are_unique() -> None:

@@ -16,6 +16,8 @@ from events.errors import UserError
 from events.version import VERSION
 
 USAGE = 2
+FORMATS = ("text", "json", "github")
+LEVELS = ("debug", "info", "warn", "error")
 
 app = typer.Typer(
     name="keryx",
@@ -25,6 +27,18 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+
+def _level(text: str) -> str:
+    if text.lower() not in LEVELS:
+        raise typer.BadParameter(f"{text!r} is none of {', '.join(LEVELS)}")
+    return text.lower()
+
+
+def _format(text: str) -> str:
+    if text not in FORMATS:
+        raise typer.BadParameter(f"{text!r} is none of {', '.join(FORMATS)}")
+    return text
 
 
 def _guarded(command: Callable[..., int]) -> Callable[..., None]:
@@ -49,11 +63,20 @@ def run(
     namespace: Annotated[str, typer.Option(help="Namespace of objects that name none.")] = "default",
     data: Annotated[Path, typer.Option(help="Where the bus keeps its data.")] = Path(".keryx"),
     address: Annotated[str, typer.Option(help="Where endpoints listen; 0.0.0.0 for every interface.")] = "127.0.0.1",
-    credentials: Annotated[Path | None, typer.Option(help="Folder with secrets/NAME/KEY and config/NAME/KEY.")] = None,
-    kubeconfig: Annotated[Path | None, typer.Option(help="Create objects in this cluster.")] = None,
-    metrics_port: Annotated[int, typer.Option(help="Port of /metrics and /readyz; 0 takes any, -1 none.")] = -1,
-    grace: Annotated[float, typer.Option(help="Seconds that running actions get at the end.")] = 25.0,
-    log_level: Annotated[str, typer.Option(envvar="LOG_LEVEL", help="debug, info, warn or error.")] = "info",
+    credentials: Annotated[
+        Path | None,
+        typer.Option(help="Folder with secrets/NAME/KEY and config/NAME/KEY.", exists=True, file_okay=False),
+    ] = None,
+    kubeconfig: Annotated[
+        Path | None, typer.Option(help="Create objects in this cluster.", exists=True, dir_okay=False)
+    ] = None,
+    metrics_port: Annotated[
+        int, typer.Option(help="Port of /metrics and /readyz; 0 takes any, -1 none.", min=-1, max=65535)
+    ] = -1,
+    grace: Annotated[float, typer.Option(help="Seconds that running actions get at the end.", min=0, max=1e6)] = 25.0,
+    log_level: Annotated[
+        str, typer.Option(envvar="LOG_LEVEL", help=", ".join(LEVELS), callback=_level, is_eager=True)
+    ] = "info",
     *,
     check: Annotated[bool, typer.Option("--check", help="Validate and stop.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print objects instead of creating them.")] = False,
@@ -82,11 +105,34 @@ def run(
     if running.refused(problems):
         return USAGE
     if check:
-        print(f"{len(objects.sources)} event sources and {len(objects.sensors)} sensors are valid")  # noqa: T201
+        counts = f"{len(objects.buses)} buses, {len(objects.sources)} event sources, {len(objects.sensors)} sensors"
+        print(f"valid: {counts}")  # noqa: T201
         return 0
     from events import process
 
     return process.start(lambda: running.run(options, objects))
+
+
+@app.command("lint")
+def lint(
+    paths: Annotated[list[Path] | None, typer.Argument(help="Files or folders with manifests.")] = None,
+    form: Annotated[str, typer.Option("--format", help="text, json or github.", callback=_format)] = "text",
+    *,
+    recursive: Annotated[bool, typer.Option("--recursive", "-R", help="Subfolders, too.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Warnings count as errors.")] = False,
+) -> None:
+    """Check EventBus, EventSource and Sensor manifests; exit code 1 when there is an error."""
+    from events.app import lint as linting
+
+    if not paths:
+        print("keryx: give files or folders to check", file=sys.stderr)  # noqa: T201
+        raise typer.Exit(1)
+    checked = linting.check(paths, is_deep=recursive)
+    for line in linting.FORMATS[form](checked):
+        # A manifest may hold what the terminal, or UTF-8, cannot show.
+        encoding = sys.stdout.encoding or "utf-8"
+        print(line.encode(encoding, "backslashreplace").decode(encoding))  # noqa: T201
+    raise typer.Exit(linting.exit_code(checked, is_strict=strict))
 
 
 @app.command("sensor-service")
@@ -109,5 +155,3 @@ def event_source_service(
 def version() -> None:
     """Print the version."""
     print(VERSION)  # noqa: T201
-
-

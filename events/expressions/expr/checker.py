@@ -7,15 +7,16 @@ read (upstream refuses to compare them; conformance flaw N6).
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any
 
+from events.errors import UserError
 from events.expressions.expr import nodes, regexes, types
 from events.expressions.expr.lexer import wrong
 from events.expressions.expr.nodes import Node
-from events.expressions.expr.signatures import ARITY, BUILTINS, METHODS, OVERLOADS
+from events.expressions.expr.signatures import ARITY, BUILTINS, METHODS, OVERLOADS, PREDICATES
 from events.expressions.expr.types import Type
 
-_BOOLEAN_PREDICATES = frozenset("all none any one filter count find findIndex findLast findLastIndex".split())
+_BOOLEAN_PREDICATES = PREDICATES - {"map", "groupBy", "reduce"}
 
 
 def check(text: str, root: Node) -> None:
@@ -40,9 +41,9 @@ class Checker:
         node.type = _VISITORS[type(node)](self, node)
         return node.type
 
-    def wrong(self, node: Node, message: str, cure: str = "") -> NoReturn:
-        """Refuse the expression because of `node`."""
-        raise wrong(self._text, node.at, message, cure)
+    def wrong(self, node: Node, message: str, cure: str = "") -> UserError:
+        """The error that refuses the expression because of `node`."""
+        return wrong(self._text, node.at, message, cure)
 
     def constant(self, node: nodes.Constant) -> Type | None:
         return None if node.kind == "nil" else types.parse("float64" if node.kind == "float" else node.kind)
@@ -66,7 +67,7 @@ class Checker:
                 return types.BOOL
         elif types.is_number(type_) or types.is_any(type_):
             return type_
-        self.wrong(node, f"{node.operator} cannot be applied to {_named(type_)}")
+        raise self.wrong(node, f"{node.operator} cannot be applied to {_named(type_)}")
 
     def binary(self, node: nodes.Binary) -> Type | None:
         left, right = self.visit(node.left), self.visit(node.right)
@@ -78,35 +79,35 @@ class Checker:
             try:
                 node.regex = regexes.compiled(node.right.value)
             except ValueError as error:
-                self.wrong(node, str(error), "patterns are RE2's; there is no lookaround")
+                raise self.wrong(node, str(error), "patterns are RE2's; there is no lookaround") from error
         found = _BINARY[node.operator](left, right)
         if found is None:
             cure = "convert one with int(), float() or string()" if left and right else ""
-            self.wrong(node, f"{node.operator} cannot be applied to {_named(left)} and {_named(right)}", cure)
+            raise self.wrong(node, f"{node.operator} cannot be applied to {_named(left)} and {_named(right)}", cure)
         return found
 
     def _in(self, node: nodes.Binary, left: Type | None, right: Type | None) -> Type:
         if right is not None and right.kind == "map" and right.key is not None:
             if left is not None and not types.is_any(left) and not types.assignable(left, right.key):
-                self.wrong(node, f"{left} is never a key of {right}")
+                raise self.wrong(node, f"{left} is never a key of {right}")
             return types.BOOL
         if right is not None and right.kind == "slice" and right.elem is not None:
             element = self._element_of.get(id(node.right))
             if left is not None and not (types.comparable(left, right.elem) and types.comparable(left, element)):
-                self.wrong(node, f"{left} is never in a list of {element or right.elem}")
+                raise self.wrong(node, f"{left} is never in a list of {element or right.elem}")
             return types.BOOL
         fits_struct = types.kind(right) == "struct" and (types.is_string(left) or types.is_any(left))
         if types.is_any(right) or fits_struct or (types.is_any(left) and types.is_string(right)):
             return types.BOOL
         cure = "a text in a text: contains" if types.is_string(right) else ""
-        self.wrong(node, f"in cannot be applied to {_named(left)} and {_named(right)}", cure)
+        raise self.wrong(node, f"in cannot be applied to {_named(left)} and {_named(right)}", cure)
 
     def chain(self, node: nodes.Chain) -> Type | None:
         return self.visit(node.node)
 
     def member(self, node: nodes.Member) -> Type | None:
         base, key = self.visit(node.node), self.visit(node.property)
-        name = node.property.value if _is_text(node.property) else None
+        name = _text_of(node.property)
         if isinstance(node.node, nodes.Identifier) and node.node.name == "$env":
             if name in BUILTINS:
                 self._builtin_of[id(node)] = name
@@ -114,32 +115,32 @@ class Checker:
             return types.ANY
         if name is not None:
             if base is None:
-                self.wrong(node, f"nil has no field {name}")
+                raise self.wrong(node, f"nil has no field {name}")
             if method := METHODS.get(base.name, {}).get(name):
                 return types.parse(method)
         if base is not None and base.elem is not None:
             return self._element(node, base, key)
         if types.is_any(base):
             return types.ANY
-        self.wrong(node, f"{_named(base)} has no field {name!r}" if name else f"{_named(base)} has no elements")
+        raise self.wrong(node, f"{_named(base)} has no field {name!r}" if name else f"{_named(base)} has no elements")
 
     def _element(self, node: nodes.Member, base: Type, key: Type | None) -> Type | None:
         if base.key is not None:
             if key is not None and not types.is_any(key) and not types.assignable(key, base.key):
-                self.wrong(node.property, f"{key} is never a key of {base}")
+                raise self.wrong(node.property, f"{key} is never a key of {base}")
         elif not types.is_integer(key) and not types.is_any(key):
-            self.wrong(node.property, f"elements of a list are selected by whole numbers, not by {_named(key)}")
+            raise self.wrong(node.property, f"elements of a list are selected by whole numbers, not by {_named(key)}")
         return base.elem
 
     def slice(self, node: nodes.Slice) -> Type | None:
         type_ = self.visit(node.node)
         if types.kind(type_) not in ("interface", "string", "slice"):
-            self.wrong(node, f"{_named(type_)} cannot be sliced")
+            raise self.wrong(node, f"{_named(type_)} cannot be sliced")
         for bound in (node.start, node.end):
             if bound is not None:
                 found = self.visit(bound)
                 if not types.is_integer(found) and not types.is_any(found):
-                    self.wrong(bound, f"slices are cut by whole numbers, not by {_named(found)}")
+                    raise self.wrong(bound, f"slices are cut by whole numbers, not by {_named(found)}")
         return type_
 
     def call(self, node: nodes.Call) -> Type | None:
@@ -148,15 +149,15 @@ class Checker:
             node.builtin = name
             return self._builtin(name, node, node.arguments)
         if function is None:
-            self.wrong(node, "nil cannot be called")
+            raise self.wrong(node, "nil cannot be called")
         if function.kind == "interface":
             # Arguments of a function nobody knows are not looked at.
             return types.ANY
         if function.kind == "func":
-            if problem := self._fits(function, node.arguments):
-                self.wrong(node, problem)
+            if problem := _misfit(function, [self.visit(argument) for argument in node.arguments]):
+                raise self.wrong(node, problem)
             return function.results[0]
-        self.wrong(node, f"{function} cannot be called")
+        raise self.wrong(node, f"{function} cannot be called")
 
     def builtin(self, node: nodes.Builtin) -> Type | None:
         if node.name in ("map", "groupBy", "reduce") or node.name in _BOOLEAN_PREDICATES:
@@ -168,7 +169,7 @@ class Checker:
     def _predicate(self, node: nodes.Builtin) -> Type | None:
         collection = self.visit(node.arguments[0])
         if not types.is_array(collection) and not types.is_any(collection):
-            self.wrong(node.arguments[0], f"{node.name} takes a list, not {_named(collection)}")
+            raise self.wrong(node.arguments[0], f"{node.name} takes a list, not {_named(collection)}")
         pointers = {"index": types.INT} if node.name in ("map", "reduce") else {}
         if node.name == "reduce":
             pointers["acc"] = types.ANY
@@ -177,9 +178,10 @@ class Checker:
         self._scopes.pop()
         if len(node.arguments) == 3:
             self.visit(node.arguments[2])
-        assert closure is not None and collection is not None
+        assert closure is not None
+        assert collection is not None
         if node.name in _BOOLEAN_PREDICATES and not types.is_bool(closure) and not types.is_any(closure):
-            self.wrong(node.arguments[1], f"the closure of {node.name} gives {closure}, not a boolean")
+            raise self.wrong(node.arguments[1], f"the closure of {node.name} gives {closure}, not a boolean")
         if node.name == "filter":
             return types.LIST if types.is_any(collection) else types.listed(collection.elem or types.ANY)
         if node.name in ("find", "findLast"):
@@ -194,39 +196,38 @@ class Checker:
 
     def _get(self, node: nodes.Builtin) -> Type | None:
         if len(node.arguments) != 2:
-            self.wrong(node, f"get takes 2 arguments, not {len(node.arguments)}")
+            raise self.wrong(node, f"get takes 2 arguments, not {len(node.arguments)}")
         value, key = node.arguments
         if isinstance(value, nodes.Identifier) and value.name == "$env":
-            return None if _is_text(key) else types.ANY
+            return None if _text_of(key) is not None else types.ANY
         type_ = self.visit(value)
         if type_ is None or type_.kind not in ("interface", "slice", "map"):
-            self.wrong(value, f"{_named(type_)} has no elements")
+            raise self.wrong(value, f"{_named(type_)} has no elements")
         if type_.kind == "interface":
             return types.ANY
         found = self.visit(key)
         if found is None:
-            self.wrong(key, "nil is no key and no index")
+            raise self.wrong(key, "nil is no key and no index")
         if type_.key is not None:
             if not types.assignable(found, type_.key) and not types.is_any(found):
-                self.wrong(key, f"{found} is never a key of {type_}")
+                raise self.wrong(key, f"{found} is never a key of {type_}")
         elif not types.is_integer(found) and not types.is_any(found):
-            self.wrong(key, f"elements of a list are selected by whole numbers, not by {found}")
+            raise self.wrong(key, f"elements of a list are selected by whole numbers, not by {found}")
         return type_.elem
 
     def _builtin(self, name: str, node: Node, arguments: list[Node]) -> Type | None:
+        found = [self.visit(argument) for argument in arguments]
         if name in ARITY or name in ("max", "min"):
-            return self._validated(name, node, [self.visit(argument) for argument in arguments])
+            return self._validated(name, node, found)
         problem = f"{name} takes a closure: {name}(list, {{…}})"
         for text in OVERLOADS.get(name, ()):
             signature = types.parse(text)
-            problem = self._fits(signature, arguments)
+            problem = _misfit(signature, found)
             if not problem:
                 return signature.results[0]
         if name == "get":
-            problem = self._fits(types.FUNCTION, arguments)
-            if not problem:
-                return types.ANY
-        self.wrong(node, f"{name}: {problem}")
+            return types.ANY
+        raise self.wrong(node, f"{name}: {problem}")
 
     def _validated(self, name: str, node: Node, found: list[Type | None]) -> Type | None:
         if name in ("max", "min"):
@@ -234,10 +235,10 @@ class Checker:
         fewest, most, kinds, gives = ARITY[name]
         if not fewest <= len(found) <= most:
             number = str(most) if fewest == most else f"{fewest} or {most}"
-            self.wrong(node, f"{name} takes {number} argument{'s' * (most > 1)}, not {len(found)}")
+            raise self.wrong(node, f"{name} takes {number} argument{'s' * (most > 1)}, not {len(found)}")
         for type_, allowed in zip(found, kinds, strict=False):
             if types.kind(type_) not in allowed.split():
-                self.wrong(node, f"{name} cannot be applied to {_named(type_)}")
+                raise self.wrong(node, f"{name} cannot be applied to {_named(type_)}")
         first = found[0]
         if gives == "first":
             return first
@@ -247,53 +248,35 @@ class Checker:
 
     def _extreme(self, name: str, node: Node, found: list[Type | None]) -> Type | None:
         if not found:
-            self.wrong(node, f"{name} takes at least one argument")
+            raise self.wrong(node, f"{name} takes at least one argument")
         for type_ in found:
             if types.is_any(type_):
                 return types.ANY
             if not types.is_number(type_):
-                self.wrong(node, f"{name} cannot be applied to {_named(type_)}")
+                raise self.wrong(node, f"{name} cannot be applied to {_named(type_)}")
         return found[0]
-
-    def _fits(self, function: Type, arguments: list[Node]) -> str:
-        """What is wrong with the arguments, or nothing."""
-        if len(function.results) > 2:
-            return "it gives more than two results"
-        expected = len(function.params)
-        if function.variadic:
-            if len(arguments) < expected - 1:
-                return "not enough arguments"
-        elif len(arguments) != expected:
-            return f"it takes {expected} argument{'s' * (expected != 1)}, not {len(arguments)}"
-        for index, argument in enumerate(arguments):
-            given, wanted = self.visit(argument), function.params[min(index, expected - 1)]
-            if given is None or given.kind == "interface" or (types.is_integer(given) and types.is_integer(wanted)):
-                continue
-            if not types.assignable(given, wanted):
-                return f"{given} is given where {wanted} is wanted"
-        return ""
 
     def closure(self, node: nodes.Closure) -> Type | None:
         type_ = self.visit(node.node)
         if type_ is None:
-            self.wrong(node.node, "a closure cannot be nil")
+            raise self.wrong(node.node, "a closure cannot be nil")
         return type_
 
     def pointer(self, node: nodes.Pointer) -> Type | None:
         collection, pointers = self._scopes[-1] if self._scopes else (None, {})
         if collection is None:
-            self.wrong(node, "# stands outside of a closure")
+            raise self.wrong(node, "# stands outside of a closure")
         if not node.name:
             return collection.elem or types.ANY
         if node.name not in pointers:
-            self.wrong(node, f"there is no #{node.name} here", "map and reduce have #index, reduce has #acc")
+            raise self.wrong(node, f"there is no #{node.name} here", "map and reduce have #index, reduce has #acc")
         return pointers[node.name]
 
     def let(self, node: nodes.Let) -> Type | None:
         if node.name in BUILTINS:
-            self.wrong(node, f"{node.name} is a built-in function", "choose another name")
+            raise self.wrong(node, f"{node.name} is a built-in function", "choose another name")
         if any(name == node.name for name, _, _ in self._variables):
-            self.wrong(node, f"{node.name} is a variable already", "choose another name")
+            raise self.wrong(node, f"{node.name} is a variable already", "choose another name")
         type_ = self.visit(node.value)
         self._variables.append((node.name, type_, self._builtin_of.get(id(node.value), "")))
         found = self.visit(node.body)
@@ -303,7 +286,7 @@ class Checker:
     def conditional(self, node: nodes.Conditional) -> Type | None:
         condition = self.visit(node.condition)
         if not types.is_bool(condition) and not types.is_any(condition):
-            self.wrong(node.condition, f"the condition is {_named(condition)}, not a boolean")
+            raise self.wrong(node.condition, f"the condition is {_named(condition)}, not a boolean")
         yes, no = self.visit(node.yes), self.visit(node.no)
         if yes is None or no is None:
             return yes or no
@@ -321,8 +304,28 @@ class Checker:
         return types.MAP
 
 
-def _is_text(node: Node) -> bool:
-    return isinstance(node, nodes.Constant) and node.kind == "string"
+def _misfit(function: Type, given: list[Type | None]) -> str:
+    """What is wrong with the arguments of a call, or nothing."""
+    if len(function.results) > 2:
+        return "it gives more than two results"
+    expected = len(function.params)
+    if function.variadic:
+        if len(given) < expected - 1:
+            return "not enough arguments"
+    elif len(given) != expected:
+        return f"it takes {expected} argument{'s' * (expected != 1)}, not {len(given)}"
+    for index, type_ in enumerate(given):
+        wanted = function.params[min(index, expected - 1)]
+        if type_ is None or type_.kind == "interface" or (types.is_integer(type_) and types.is_integer(wanted)):
+            continue
+        if not types.assignable(type_, wanted):
+            return f"{type_} is given where {wanted} is wanted"
+    return ""
+
+
+def _text_of(node: Node) -> str | None:
+    """The text of a string literal."""
+    return str(node.value) if isinstance(node, nodes.Constant) and node.kind == "string" else None
 
 
 def _named(type_: Type | None) -> str:

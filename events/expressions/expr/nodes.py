@@ -1,4 +1,4 @@
-"""The tree of an expression. Nodes are mutable: the checker notes types, the optimizer puts nodes in place of others."""
+"""The tree of an expression. Nodes are mutable: the checker notes types, the optimizer replaces nodes."""
 
 from __future__ import annotations
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import NoReturn
-
 from events.errors import UserError
 from events.expressions.expr import nodes
 from events.expressions.expr.lexer import Lexer, Token, starts_word, wrong
@@ -67,7 +65,7 @@ class Parser:
         """The whole text as one expression."""
         node = self._expression(0)
         if self._current.kind != "end":
-            self._unexpected()
+            raise self._unexpected()
         return node
 
     @property
@@ -77,7 +75,7 @@ class Parser:
     def _next(self) -> Token:
         token = self._tokens[self._index]
         if token.kind == "end":
-            self._unexpected()
+            raise self._unexpected()
         self._index += 1
         return token
 
@@ -93,13 +91,13 @@ class Parser:
 
     def _expect(self, kind: str, text: str) -> None:
         if not self._accept(kind, text):
-            self._unexpected(f"{text!r} is missing here")
+            raise self._unexpected(f"{text!r} is missing here")
 
-    def _unexpected(self, cure: str = "") -> NoReturn:
+    def _unexpected(self, cure: str = "") -> UserError:
         token = self._current
         if token.kind == "operator" and token.text == "=":
             cure = "compare with =="
-        raise wrong(self._text, token.at, f"unexpected {token}", cure)
+        return wrong(self._text, token.at, f"unexpected {token}", cure)
 
     def _made(self, node: Node, token: Token) -> Node:
         """A finished node: its place, and how high the tree is here."""
@@ -149,7 +147,7 @@ class Parser:
         self._next()
         name = self._current
         if name.kind != "identifier":
-            self._unexpected("`let` is followed by a name")
+            raise self._unexpected("`let` is followed by a name")
         self._next()
         self._expect("operator", "=")
         value = self._expression(0)
@@ -179,11 +177,15 @@ class Parser:
             return self._postfix(node)
         if token.kind == "operator" and token.text in ("#", "."):
             return self._postfix(self._pointer(token))
-        return self._postfix(self._secondary(token))
+        node = self._secondary(token)
+        # Literals take no index and no field.
+        return node if isinstance(node, nodes.Constant) else self._postfix(node)
 
     def _pointer(self, token: Token) -> Node:
         if not self._closures:
-            raise wrong(self._text, token.at, f"{token.text!r} stands outside of a closure", "use it in filter(list, #)")
+            raise wrong(
+                self._text, token.at, f"{token.text!r} stands outside of a closure", "use it in filter(list, #)"
+            )
         name = ""
         if token.text == "#":
             self._next()
@@ -208,13 +210,13 @@ class Parser:
             return self._made(nodes.ListOf(self._items("]")), token)
         if self._accept("bracket", "{"):
             return self._made(nodes.MapOf(self._pairs()), token)
-        self._unexpected()
+        raise self._unexpected()
 
     def _number(self, token: Token) -> nodes.Constant:
         text = token.text.replace("_", "")
         try:
             if "x" in text:
-                value: float = int(text, 16)
+                value: int | float = int(text, 16)
             elif set(text) & set(".eE") and not text.startswith("0X"):
                 value = float(text)
             else:
@@ -238,7 +240,7 @@ class Parser:
     def _pipe(self, piped: Node) -> Node:
         name = self._current
         if name.kind != "identifier":
-            self._unexpected("| is followed by a function call; `or` is written ||")
+            raise self._unexpected("| is followed by a function call; `or` is written ||")
         self._next()
         return self._applied(name, [piped])
 
@@ -304,7 +306,7 @@ class Parser:
             elif self._is("bracket", "("):
                 key = self._expression(0)
             else:
-                self._unexpected("a key is a name, a string, a number, or an expression in parentheses")
+                raise self._unexpected("a key is a name, a string, a number, or an expression in parentheses")
             self._expect("operator", ":")
             found.append((key, self._expression(0)))
         return found
@@ -325,7 +327,7 @@ class Parser:
     def _member(self, node: Node, *, optional: bool) -> Node:
         name = self._next()
         if name.kind != "identifier" and not (name.kind == "operator" and starts_word(name.text[0])):
-            raise wrong(self._text, name.at, f"unexpected {name}", "a dot is followed by a name; others go in [\"…\"]")
+            raise wrong(self._text, name.at, f"unexpected {name}", 'a dot is followed by a name; others go in ["…"]')
         chained = isinstance(node, nodes.Chain)
         base = node.node if isinstance(node, nodes.Chain) else node
         key = self._made(nodes.Constant(name.text, "string"), name)

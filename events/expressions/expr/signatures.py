@@ -1,4 +1,4 @@
-"""What the built-ins, and the methods of times and durations, take and give: facts of expr 1.15 and Go, as Go writes them.
+"""What built-ins and methods take and give: facts of expr 1.15 and of Go, as Go writes them.
 
 A built-in with several lines is tried line by line. Those with `ARITY` say themselves what they take.
 """
@@ -6,7 +6,21 @@ A built-in with several lines is tried line by line. Those with `ARITY` say them
 from __future__ import annotations
 
 PREDICATES = frozenset(
-    "all none any one filter map find findIndex findLast findLastIndex count groupBy reduce".split()
+    [
+        "all",
+        "none",
+        "any",
+        "one",
+        "filter",
+        "map",
+        "find",
+        "findIndex",
+        "findLast",
+        "findLastIndex",
+        "count",
+        "groupBy",
+        "reduce",
+    ]
 )
 """Built-ins whose second argument is a closure."""
 
@@ -68,18 +82,18 @@ ARITY: dict[str, tuple[int, int, tuple[str, ...], str]] = {
     "sort": (1, 2, ("interface slice", "string interface"), "[]any"),
     "sortBy": (2, 3, ("interface slice", "string interface", "string interface"), "[]any"),
 }
-"""Fewest and most arguments, the kinds each may have, and what comes out: a type, the type of the first, its elements'."""
+"""Fewest and most arguments, the kinds each may have, and what comes out."""
 
 BUILTINS = PREDICATES | OVERLOADS.keys() | ARITY.keys() | {"get", "max", "min"}
 """Every name that cannot be a function of the environment."""
 
 METHODS: dict[str, dict[str, str]] = {
     "time.Time": {
-        **dict.fromkeys("Year Day Hour Minute Second Nanosecond YearDay".split(), "func() int"),
-        **dict.fromkeys("Unix UnixMilli UnixMicro UnixNano".split(), "func() int64"),
-        **dict.fromkeys("UTC Local".split(), "func() time.Time"),
-        **dict.fromkeys("After Before Equal".split(), "func(time.Time) bool"),
-        **dict.fromkeys("Round Truncate Add".split(), "func(time.Duration) time.Time"),
+        **dict.fromkeys(["Year", "Day", "Hour", "Minute", "Second", "Nanosecond", "YearDay"], "func() int"),
+        **dict.fromkeys(["Unix", "UnixMilli", "UnixMicro", "UnixNano"], "func() int64"),
+        **dict.fromkeys(["UTC", "Local"], "func() time.Time"),
+        **dict.fromkeys(["After", "Before", "Equal"], "func(time.Time) bool"),
+        **dict.fromkeys(["Round", "Truncate", "Add"], "func(time.Duration) time.Time"),
         "Month": "func() time.Month",
         "Weekday": "func() time.Weekday",
         "IsZero": "func() bool",
@@ -97,9 +111,9 @@ METHODS: dict[str, dict[str, str]] = {
         "Clock": "func() (int, int, int)",
     },
     "time.Duration": {
-        **dict.fromkeys("Hours Minutes Seconds".split(), "func() float64"),
-        **dict.fromkeys("Milliseconds Microseconds Nanoseconds".split(), "func() int64"),
-        **dict.fromkeys("Round Truncate".split(), "func(time.Duration) time.Duration"),
+        **dict.fromkeys(["Hours", "Minutes", "Seconds"], "func() float64"),
+        **dict.fromkeys(["Milliseconds", "Microseconds", "Nanoseconds"], "func() int64"),
+        **dict.fromkeys(["Round", "Truncate"], "func(time.Duration) time.Duration"),
         "Abs": "func() time.Duration",
         "String": "func() string",
     },

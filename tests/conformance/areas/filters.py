@@ -1,0 +1,53 @@
+"""filter.*: whether a dependency's filters let an event pass."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from conformance.core import AS_UPSTREAM, Case, Error, NotCovered, Outcome, event, judge
+from sensors import filters
+from sensors.types import EventDependency
+
+NOT_YET = "not in this version"
+
+
+def run(case: Case) -> Outcome:
+    """Compare with upstream."""
+    return judge(case, answer(case), INTENTS)
+
+
+def dependency(case: Case, raw_filters: dict[str, Any]) -> EventDependency:
+    operator = case.input.get("filtersLogicalOperator")
+    return EventDependency.parse({"name": "d", "filters": raw_filters, "filtersLogicalOperator": operator})
+
+
+def verdict(case: Case, raw_filters: dict[str, Any]) -> bool | Error:
+    found = filters.compile(dependency(case, raw_filters)).accepts(event(case.input["event"]))
+    if NOT_YET in found.detail:
+        raise NotCovered(found.detail)
+    return Error(found.detail) if found.is_error else found.passed
+
+
+def answer(case: Case) -> bool | Error:
+    return verdict(case, case.input["filters"])
+
+
+def error_is_false(case: Case) -> Any:
+    """F1: with `or`, an error counts as false for its own kind; none that passes leaves the error."""
+    if case.input.get("filtersLogicalOperator") != "or":
+        return AS_UPSTREAM
+    return True if any(verdict(case, {kind: raw}) is True for kind, raw in kinds(case)) else Error()
+
+
+def kinds(case: Case) -> list[tuple[str, Any]]:
+    return [(kind, raw) for kind, raw in case.input["filters"].items() if not kind.endswith("LogicalOperator")]
+
+
+def strict_clock(case: Case) -> Any:
+    """N7: `9:00:00` stays, as manifests have it; fractions and blanks are no HH:MM:SS."""
+    time = case.input["filters"]["time"]
+    is_clock = all(set(time[bound]) <= set("0123456789:") for bound in ("start", "stop"))
+    return AS_UPSTREAM if is_clock else Error()
+
+
+INTENTS = {"F1": error_is_false, "N7": strict_clock}

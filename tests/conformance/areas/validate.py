@@ -1,0 +1,72 @@
+"""validate: which objects are refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from conformance.core import AS_UPSTREAM, Case, Error, NotCovered, Outcome, judge
+from eventbus import validation as bus_validation
+from eventbus.types import EventBus
+from events.errors import InvalidObject
+from events.problems import Problem
+from eventsources import validation as event_source_validation
+from eventsources.types import EventSource
+from sensors import validation as sensor_validation
+from sensors.registry import TRIGGERS
+from sensors.types import Sensor
+
+# What validation says of kinds, operations and languages that come later.
+NOT_YET = ("not in this version", "later version", "this version cannot decide it")
+
+
+def run(case: Case) -> Outcome:
+    """Compare with upstream: refused or not."""
+    errors = refusals(case.input["object"])
+    missing = [str(error) for error in errors if any(phrase in error.message for phrase in NOT_YET)]
+    if missing := missing or list(missing_triggers(case.input["object"])):
+        raise NotCovered("; ".join(missing))
+    got = Error("; ".join(map(str, errors))) if errors else None
+    return judge(case, got, INTENTS)
+
+
+def refusals(raw: dict[str, Any]) -> list[Problem]:
+    """The errors of an object, by the rules that every command and controller uses."""
+    try:
+        if raw["kind"] == "EventSource":
+            return event_source_validation.validate(EventSource.parse(raw)).errors
+        if raw["kind"] == "Sensor":
+            return sensor_validation.validate(Sensor.parse(raw)).errors
+        return bus_validation.validate(EventBus.parse(raw)).errors
+    except InvalidObject as error:
+        return error.problems
+
+
+def missing_triggers(raw: dict[str, Any]) -> Iterator[str]:
+    """Kinds of trigger that this version lacks, also where another kind of the same template counts."""
+    for trigger in (raw.get("spec") or {}).get("triggers") or () if raw["kind"] == "Sensor" else ():
+        yield from set(trigger.get("template") or ()) & set(TRIGGERS.missing)
+
+
+def flooding(case: Case) -> Any:
+    """ES-3.2: an interval that floods is refused; a date that never comes is warned of."""
+    entries = case.input["object"]["spec"]["calendar"].values()
+    return Error() if any(not entry.get("schedule") for entry in entries) else AS_UPSTREAM
+
+
+def refused(_case: Case) -> Any:
+    """What cannot work is refused where its author looks."""
+    return Error()
+
+
+INTENTS = {
+    "B1": refused,
+    "E9": refused,
+    "ES-1.9": refused,
+    "ES-2.5": refused,
+    "ES-3.2": flooding,
+    "N9": refused,
+    "N12": refused,
+    "R7": refused,
+    "T2": refused,
+}
