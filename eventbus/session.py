@@ -25,6 +25,7 @@ RENEW = 1.0
 VALID = 3.0
 UNANSWERED = 2.0
 LOOK = 0.5
+SWEEP_AFTER = 10  # renewals: long enough to see that a session stands still
 
 # Counts on while the machine sleeps: a laptop that wakes up has lost what it owned.
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
@@ -53,6 +54,7 @@ class LeaseSession:
         self._owned: set[str] = set()
         self._deadline = 0.0
         self._revision = 0
+        self._others: dict[str, int] = {}
         self._lost = asyncio.Event()
         self._begun = asyncio.Condition()
         self._task: asyncio.Task[None] | None = None
@@ -90,6 +92,7 @@ class LeaseSession:
             self._former = ""
         sent, identity = self._clock(), uuid.uuid4().hex
         self._revision = await leases.create(_session_key(identity), b"1")
+        self._others = await _revisions(leases)
         async with self._begun:
             self._id, self._deadline, self._lost = identity, sent + VALID, asyncio.Event()
             self._begun.notify_all()
@@ -118,6 +121,17 @@ class LeaseSession:
                 if self._left <= 0:
                     return
                 self._deadline, pause = sent + VALID, RENEW
+                if count == SWEEP_AFTER:
+                    await self._sweep(leases)
+
+    async def _sweep(self, leases: State) -> None:
+        """Remove the keys of sessions that ended without a word and owned nothing that anybody wanted."""
+        with contextlib.suppress(BusError, TimeoutError):
+            async with asyncio.timeout(UNANSWERED / 2):
+                now = await _revisions(leases)
+                for key, revision in self._others.items():
+                    if now.get(key) == revision:
+                        await leases.purge(key)
 
     @property
     def _left(self) -> float:
@@ -205,6 +219,12 @@ def _nothing() -> None:
 
 def _session_key(identity: str) -> str:
     return subjects.key("session", identity)
+
+
+async def _revisions(leases: State) -> dict[str, int]:
+    """The sessions there are, and how often each was renewed."""
+    found = {key: await leases.get(key) for key in await leases.keys(_session_key(""))}
+    return {key: entry.revision for key, entry in found.items() if entry is not None}
 
 
 def _owner_of(entry: Entry) -> str:

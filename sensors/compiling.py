@@ -13,6 +13,7 @@ from sensors.decision import Recorder
 from sensors.dependencies import Dependencies
 from sensors.firing import Action
 from sensors.pipeline import Pipeline
+from sensors.resets import Resets
 from sensors.trigger_runner import Plan
 
 
@@ -29,6 +30,7 @@ def plan(
     dependencies = Dependencies(used)
     for topic in dependencies.topics:
         subjects.subject(*topic)  # UserError now, not at each take-over
+    resets = Resets(template.conditions_reset) if template.conditions_reset else None
     context = TriggerContext(
         namespace=namespace,
         sensor_name=sensor.metadata.name,
@@ -40,7 +42,7 @@ def plan(
     )
     return Plan(
         name=template.name,
-        pipeline=Pipeline(dependencies, condition, (namespace, sensor.metadata.name, template.name)),
+        pipeline=Pipeline(dependencies, condition, (namespace, sensor.metadata.name, template.name), resets),
         action=Action(trigger, context, metrics),
         is_at_least_once=bool(trigger.at_least_once),
         topics=dependencies.topics,

@@ -20,6 +20,7 @@ from sensors.conditions import Condition
 from sensors.decision import Decision, Outcome
 from sensors.dependencies import Dependencies, Dependency
 from sensors.filters.verdict import Verdict, undecided
+from sensors.resets import Resets
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +58,11 @@ _UNMATCHED: Final = Match("", None, "", "unmatched", "no dependency has the sour
 class Pipeline:
     """The pipeline of one trigger. `scope` (namespace, sensor, trigger) makes its firing ids its own."""
 
-    def __init__(self, dependencies: Dependencies, condition: Condition, scope: Iterable[str]) -> None:
+    def __init__(
+        self, dependencies: Dependencies, condition: Condition, scope: Iterable[str], resets: Resets | None = None
+    ) -> None:
         self.condition = condition
-        self._dependencies = dependencies
+        self._dependencies, self._resets = dependencies, resets
         self._scope = "\0".join(scope)
 
     async def prepare(self, delivery: Delivery) -> Prepared:
@@ -80,6 +83,8 @@ class Pipeline:
         """Take one event into `checkpoint`, which is changed in place; the same inputs give the same step."""
         step, position = Step(), prepared.delivery.position
         checkpoint.advance(position)
+        if self._resets is not None and checkpoint.pending:
+            self._reset(checkpoint, self._resets, position.stored_ns, step)
         event = prepared.delivery.event
         if event is None:
             step.decisions.append(
@@ -94,6 +99,18 @@ class Pipeline:
             else:
                 step.decisions.append(_refusal(position.sequence, event, match))
         return step
+
+    def _reset(self, checkpoint: Checkpoint, resets: Resets, stored_ns: int, step: Step) -> None:
+        """Drop what has waited since before the latest tick."""
+        for name, waiting in list(checkpoint.pending.items()):
+            if resets.dropped(waiting.stored_ns, stored_ns):
+                del checkpoint.pending[name]
+                detail = "conditionsReset dropped it before the conditions were met"
+                step.decisions.append(
+                    Decision(
+                        Outcome.RESET, waiting.sequence, waiting.event.id, name, reason="conditionsReset", detail=detail
+                    )
+                )
 
     def _take(self, checkpoint: Checkpoint, match: Match, event: Event, prepared: Prepared, step: Step) -> None:
         """One accepted event of one dependency: fire, or wait for the others."""

@@ -78,6 +78,7 @@ class EventDependencyFilter(Model):
     context: EventContext | None = Field(None, description="Attributes the event must have.")
     time: TimeFilter | None = Field(None, description="Time of day.")
     script: str | None = Field(None, description="Lua script that returns true for events that pass.")
+    jmespath: str | None = Field(None, description="JMESPath expression that is true for events that pass (ours).")
 
 
 class EventDependencyTransformer(Model):
@@ -85,6 +86,7 @@ class EventDependencyTransformer(Model):
 
     jq: str | None = Field(None, description="jq program; its first output becomes the data.")
     script: str | None = Field(None, description="Lua script that returns the new data.")
+    jmespath: str | None = Field(None, description="JMESPath expression whose result becomes the data (ours).")
 
 
 class EventDependency(Model):
@@ -171,10 +173,6 @@ class TriggerTemplate(Model):
     kinds: dict[str, dict[str, Any]] = Field(
         default_factory=dict, exclude=True, description="Trigger key -> its spec; the first by precedence counts."
     )
-
-    @classmethod
-    def wire_names(cls) -> list[str]:
-        return [*super().wire_names(), *TRIGGERS.keys()]
 
     @model_validator(mode="before")
     @classmethod

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from events.errors import InvalidObject, NotAvailable, UserError
 from events.problems import Problems, join
-from sensors import conditions, dependencies, parameters, policies, rate_limit
+from sensors import conditions, dependencies, parameters, policies, rate_limit, resets
 from sensors.registry import PRECEDENCE, TRIGGERS
 from sensors.types import Sensor, SensorSpec, Trigger, TriggerParameter, TriggerTemplate
 
@@ -100,10 +100,7 @@ def _validate_dead_letters(trigger: Trigger, names: Sequence[str], problems: Pro
 def _validate_template(template: TriggerTemplate, names: Sequence[str], problems: Problems) -> None:
     if not template.name:
         problems.error("name", "required")
-    if template.conditions_reset:
-        problems.error(
-            "conditionsReset", f"conditionsReset {_NOT_YET}", "leave it out: events wait until they are used"
-        )
+    resets.validate(template.conditions_reset or [], problems.at("conditionsReset"))
     kinds = [kind for kind in PRECEDENCE if kind in template.kinds]
     if not kinds:
         # Parameters may write one: not refused, as upstream.

@@ -12,7 +12,8 @@ from eventbus import subjects
 from eventbus.base import Delivery, Health, Position, Stored, Subscription
 from eventbus.jetstream import api, streams
 from eventbus.jetstream.connection import Connection
-from eventbus.jetstream.deliveries import JetStreamDeliveries, nanoseconds_of
+from eventbus.jetstream.consumers import nanoseconds_of
+from eventbus.jetstream.deliveries import JetStreamDeliveries
 from eventbus.jetstream.link import Access, Link
 from eventbus.jetstream.state import JetStreamState
 from eventbus.session import LeaseSession

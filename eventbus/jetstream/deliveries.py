@@ -10,24 +10,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import uuid
 from collections import deque
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from nats.aio.msg import Msg
 
 from eventbus import subjects
 from eventbus.base import Delivery, Position, Start, Subscription
-from eventbus.jetstream import api, streams
+from eventbus.jetstream import consumers, streams
 from eventbus.jetstream.connection import Connection
 from eventbus.jetstream.link import Link
 from events.backoff import Endless
 from events.durations import NANOSECONDS
 from events.errors import BusError, InvalidEvent, Unavailable
-from events.event import from_wire, parse_time, utc_text
+from events.event import from_wire
 from events.logs import Log
 
 BATCH = 256
@@ -37,10 +36,6 @@ HELD_BYTES = 8 << 20
 EXPIRES = 60
 HEARTBEAT = 15
 ACK_EVERY = 1.0
-_ACK_WAIT = 3600 * NANOSECONDS["s"]
-_INACTIVE = 3600 * NANOSECONDS["s"]
-# One separator that no escaped name contains: `=` there is followed by two hexadecimal digits.
-_SEPARATOR = "=-"
 
 
 @dataclass(slots=True)
@@ -62,7 +57,8 @@ class JetStreamDeliveries:
 
     def __init__(self, subscription: Subscription, connection: Connection, log: Log) -> None:
         self._subscription, self._connection, self._log = subscription, connection, log
-        self._subjects = sorted({subjects.subject(*topic) for topic in subscription.topics})
+        filter_subjects = sorted({subjects.subject(*topic) for topic in subscription.topics})
+        self._consumers = consumers.Consumers(subscription.name, subscription.epoch, filter_subjects)
         self._held: deque[Delivery] = deque()
         self._held_bytes = 0
         self._arrived = asyncio.Event()
@@ -70,8 +66,6 @@ class JetStreamDeliveries:
         self._acked: tuple[int, int] | None = None
         self._ack_due = asyncio.Event()
         self._consumer: Consumer | None = None
-        self._count = 0
-        self._token = uuid.uuid4().hex[:6]
         self._pending = 0
         self._heard = 0.0
         self._broken = asyncio.Event()
@@ -140,7 +134,7 @@ class JetStreamDeliveries:
             with contextlib.suppress(BusError, TimeoutError):
                 async with asyncio.timeout(1):
                     await self._ack()
-                    await self._delete(self._consumer.link, self._consumer.name)
+                    await self._consumers.delete(self._consumer.link, self._consumer.name)
 
     # ---- keeping a consumer
 
@@ -155,10 +149,12 @@ class JetStreamDeliveries:
                     await self._replace()
                 except BusError as error:
                     self._log.debug("No consumer yet", subscription=self._subscription.name, reason=str(error))
-                    await asyncio.sleep(pauses.next())
+                except Exception as error:  # noqa: BLE001 - without a consumer the trigger would stand still for good
+                    self._log.exception("Replacing the consumer failed by a defect", error)
                 else:
                     pauses.reset()
                     break
+                await asyncio.sleep(pauses.next())
 
     async def _trouble(self) -> str:
         """Returns, with the reason, when the consumer must be replaced."""
@@ -170,6 +166,7 @@ class JetStreamDeliveries:
             while True:
                 await asyncio.wait({newer, broken}, timeout=HEARTBEAT, return_when=asyncio.FIRST_COMPLETED)
                 if newer.done():
+                    newer.exception()  # a closed connection; replacing will say so
                     return "new connection"
                 if broken.done():
                     return "gap or end of the consumer"
@@ -183,39 +180,19 @@ class JetStreamDeliveries:
         """A new consumer after the last event received."""
         link = await self._connection.link()
         generation = self._connection.generation
-        former, self._consumer = self._consumer, None
+        if self._consumer is not None:
+            self._consumers.retire(self._consumer.name)
+            self._consumer = None
         self._broken.clear()
         stream = await streams.state(link)
-        config = await self._starting_point(link, stream)
-        self._count += 1
-        name = self._name(self._count)
-        if stream.is_interest:
-            config |= {"durable_name": name}
-        else:
-            config |= {"inactive_threshold": _INACTIVE}
-        consumer = Consumer(name, link, "", generation)
+        start = await self._starting_point(link, stream)
+        consumer = Consumer(self._consumers.next_name(), link, "", generation)
 
         async def receive(message: Msg) -> None:
             await self._on_message(consumer, message)
 
         consumer.inbox, _ = await link.subscribe(receive)
-        created = await api.call(
-            link,
-            f"CONSUMER.CREATE.{subjects.STREAM}.{name}",
-            {
-                "stream_name": subjects.STREAM,
-                "action": "create",
-                "config": {
-                    "name": name,
-                    "ack_policy": "all",
-                    "ack_wait": _ACK_WAIT,
-                    "max_ack_pending": -1,  # acks are lazy: the default stalls after 1000
-                    "replay_policy": "instant",
-                    "filter_subjects": self._subjects,
-                    **config,
-                },
-            },
-        )
+        created = await self._consumers.create(link, consumer.name, start, is_interest=stream.is_interest)
         self._pending = int(created.get("num_pending", 0))
         if self._start is None:
             # A time becomes a sequence here: the consumer stands before the first event it will deliver.
@@ -224,68 +201,24 @@ class JetStreamDeliveries:
         self._acked = None
         self._consumer, self._heard = consumer, asyncio.get_running_loop().time()
         await self._pull(consumer)
-        await self._sweep(link, former)
+        await self._consumers.use(link, consumer.name)
 
     async def _starting_point(self, link: Link, stream: streams.StreamState) -> dict[str, Any]:
         """Where a new consumer starts, after what was received; the stream may have begun anew or lost its tail."""
         after = self._after or self._subscription.after
         if isinstance(after, datetime):
-            return {"deliver_policy": "by_start_time", "opt_start_time": _rfc3339(_nanoseconds(after))}
+            return consumers.at_time(consumers.nanoseconds(after))
         if isinstance(after, Start):
-            after = self._after = self._start = Position(stream.created, stream.last if after is Start.NEW else 0)
-        self._start = self._start or after
+            after = consumers.first_position(after, stream)
+        self._start, self._after = self._start or after, after
         if after.stream_created != stream.created:
             self._log.warning("The stream began anew; reading it from its start", subscription=self._subscription.name)
             self._after = Position(stream.created, 0)
-            return {"deliver_policy": "all"}
-        self._after = after
-        if after.stored_ns and await self._lost_tail(link, stream, after):
+            return consumers.after_sequence(0)
+        if await consumers.lost_tail(link, stream, after):
             self._log.warning("The stream lost its tail; going on by time", subscription=self._subscription.name)
-            return {"deliver_policy": "by_start_time", "opt_start_time": _rfc3339(after.stored_ns + 1)}
-        return {"deliver_policy": "by_start_sequence", "opt_start_seq": after.sequence + 1}
-
-    async def _lost_tail(self, link: Link, stream: streams.StreamState, after: Position) -> bool:
-        if stream.last < after.sequence:
-            return True
-        if after.sequence < stream.first:
-            return False  # expired, as it should
-        try:
-            got = await api.call(link, f"STREAM.MSG.GET.{subjects.STREAM}", {"seq": after.sequence})
-        except api.ApiError as error:
-            if error.code == api.NO_MESSAGE:
-                return False
-            raise
-        return nanoseconds_of(str(got["message"]["time"])) != after.stored_ns
-
-    async def _sweep(self, link: Link, former: Consumer | None) -> None:
-        """Delete our former consumer and those of lower epochs: on an interest stream they would pin events."""
-        if former is not None:
-            with contextlib.suppress(api.ApiError):
-                await self._delete(link, former.name)
-        if self._count > 1:
-            return
-        names = await api.call(link, f"CONSUMER.NAMES.{subjects.STREAM}", {"offset": 0})
-        prefix = self._name_prefix()
-        for name in names.get("consumers") or []:
-            if not name.startswith(prefix):
-                continue
-            epoch = name[len(prefix) :].partition(_SEPARATOR)[0]
-            if epoch.isdigit() and int(epoch) <= self._subscription.epoch and name != self._consumer_name():
-                with contextlib.suppress(api.ApiError):
-                    await self._delete(link, name)
-
-    def _consumer_name(self) -> str:
-        return self._consumer.name if self._consumer else ""
-
-    def _name_prefix(self) -> str:
-        return f"{subjects.key_part(self._subscription.name)}{_SEPARATOR}"
-
-    def _name(self, count: int) -> str:
-        # The random part: a bus that lost its state begins with epoch 1 again.
-        return f"{self._name_prefix()}{self._subscription.epoch}{_SEPARATOR}{self._token}{_SEPARATOR}{count}"
-
-    async def _delete(self, link: Link, name: str) -> None:
-        await api.call(link, f"CONSUMER.DELETE.{subjects.STREAM}.{name}")
+            return consumers.at_time(after.stored_ns + 1)
+        return consumers.after_sequence(after.sequence)
 
     # ---- pulling
 
@@ -365,19 +298,3 @@ def _delivery(data: bytes, position: Position) -> Delivery:
         return Delivery(from_wire(data), position, len(data))
     except InvalidEvent as error:
         return Delivery(None, position, len(data), str(error))
-
-
-def nanoseconds_of(text: str) -> int:
-    """Unix nanoseconds of the broker's RFC 3339 text."""
-    text = utc_text(text)
-    fraction = text[:-1].partition(".")[2].ljust(9, "0")
-    return int(parse_time(f"{text[:19]}Z").timestamp()) * NANOSECONDS["s"] + int(fraction or 0)
-
-
-def _nanoseconds(moment: datetime) -> int:
-    return int(moment.timestamp()) * NANOSECONDS["s"] + moment.microsecond * NANOSECONDS["us"]
-
-
-def _rfc3339(nanoseconds: int) -> str:
-    seconds, rest = divmod(nanoseconds, NANOSECONDS["s"])
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:09}Z"

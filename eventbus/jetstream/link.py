@@ -7,6 +7,7 @@ later by surprise, and everybody who waits for an answer learns of the break at 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -82,6 +83,9 @@ class Link:
             **_authentication(client, self._access),
         )
         _require_tls(client, self._access)
+        # Not `closed_cb` alone: nats-py's own closing can fail half-way on a dead transport (uvloop raises RuntimeError
+        # when it flushes what is pending), and then nobody would ever be told.
+        client._reading_task.add_done_callback(self._on_read_to_the_end)
         self._prefix = f"{client.new_inbox()}."
         await client.subscribe(f"{self._prefix}*", cb=self._on_answer)
 
@@ -89,6 +93,11 @@ class Link:
         self._error = error
 
     async def _on_closed(self) -> None:
+        self._fail()
+
+    def _on_read_to_the_end(self, reading: asyncio.Task[None]) -> None:
+        if not reading.cancelled() and (error := reading.exception()) is not None and self._error is None:
+            self._error = error if isinstance(error, Exception) else None
         self._fail()
 
     @property
@@ -141,7 +150,7 @@ class Link:
             raise TooLarge(f"{len(payload)} bytes; {self._access.url} takes {self.max_payload}")
         try:
             await self._client.publish(subject, payload, reply=reply, headers=headers)
-        except (OSError, NatsError) as error:
+        except (OSError, NatsError, RuntimeError) as error:
             raise Unavailable(f"{self._access.url}: {_text(error)}") from error
 
     async def _on_answer(self, message: Msg) -> None:
@@ -170,8 +179,15 @@ async def _discard(client: Client) -> None:
     try:
         async with asyncio.timeout(2):
             await client.close()
-    except (OSError, NatsError, TimeoutError):
+    except (OSError, NatsError, RuntimeError, TimeoutError):
         pass
+    # What it leaves when its closing failed half-way.
+    for subscription in client._subs.values():
+        if (waiting := subscription._wait_for_msgs_task) is not None:
+            waiting.cancel()
+    if client._transport is not None:
+        with contextlib.suppress(OSError, RuntimeError):
+            client._transport.close()
 
 
 def _authentication(client: Client, access: Access) -> dict[str, Any]:

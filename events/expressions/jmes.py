@@ -20,7 +20,7 @@ import jmespath
 import orjson
 from jmespath import functions as library
 from jmespath import visitor
-from jmespath.exceptions import JMESPathError, ParseError
+from jmespath.exceptions import IncompleteExpressionError, JMESPathError, ParseError
 
 from events.errors import EventError, UserError
 
@@ -31,7 +31,7 @@ MAX_DEPTH = 60
 MAX_RESULT = 8 * 1024 * 1024
 """Characters of JSON that a result, or anything on the way to it, may have."""
 
-MAX_STEPS = 500_000
+MAX_STEPS = 200_000
 """Steps of the interpreter, which take up to a microsecond each."""
 
 _TO_STRING = 6.0
@@ -59,7 +59,7 @@ class Expression:
         self.text = text
         self._node = node
         self._bound = _bound(node)
-        self._quick = visitor.TreeInterpreter()
+        self._quick = _Interpreter()
 
     def search(self, tree: Any, size: int = MAX_RESULT) -> Any:
         """What the expression gives for a tree of JSON values; EventError when it cannot be told.
@@ -95,10 +95,11 @@ def compile(text: str) -> Expression:
             warnings.simplefilter("ignore")  # literals such as `x` for 'x' are old, and in use
             node: Node = jmespath.compile(text).parsed
         _check(node)
+    except IncompleteExpressionError as error:
+        raise UserError("is not JMESPath: it ends too early") from error
     except ParseError as error:
-        column = (error.lex_position or 0) + 1
-        reason = getattr(error, "msg", "") or getattr(error, "message", "")
-        raise UserError(f"is not JMESPath at column {column}: {reason}") from error
+        reason = getattr(error, "message", "") or error.msg
+        raise UserError(f"is not JMESPath at column {error.lex_position + 1}: {reason}") from error
     except _ENGINE_ERRORS as error:
         deep = isinstance(error, RecursionError)
         raise UserError("is nested too deeply" if deep else f"is not JMESPath: {_reason(error)}") from error
@@ -222,7 +223,43 @@ def _bound_function(name: str, arguments: list[_Bound]) -> _Bound:
     return sum(arguments, _Bound(4, 0)).walked(_TO_STRING if name == "to_string" else 1.0)
 
 
-class _Counting(visitor.TreeInterpreter):  # type: ignore[misc]  # the library has no types
+# ---- running it
+
+
+class _Functions(library.Functions):  # type: ignore[misc]  # the library has no types
+    """The language's functions; a text such as `inf` is no number."""
+
+    @library.signature({"types": []})  # type: ignore[untyped-decorator]
+    def _func_to_number(self, arg: Any) -> Any:
+        number = super()._func_to_number(arg)
+        return number if number is None or math.isfinite(number) else None
+
+
+class _Interpreter(visitor.TreeInterpreter):  # type: ignore[misc]
+    """The library's, but a number and a text have no order instead of an error, as the specification says."""
+
+    def __init__(self) -> None:
+        super().__init__(visitor.Options(custom_functions=_Functions()))
+
+    def visit_comparator(self, node: Node, value: Any) -> Any:
+        first, second = node["children"]
+        return self.compare(node["value"], self.visit(first, value), self.visit(second, value))
+
+    def compare(self, operator: str, left: Any, right: Any) -> bool | None:
+        """Whether it holds; None when the values have no order."""
+        if operator not in self._EQUALITY_OPS and not _have_order(left, right):
+            return None
+        holds: bool | None = self.COMPARATOR_FUNC[operator](left, right)
+        return holds
+
+
+def _have_order(left: Any, right: Any) -> bool:
+    return all(isinstance(one, str) for one in (left, right)) or all(
+        isinstance(one, int | float) and not isinstance(one, bool) for one in (left, right)
+    )
+
+
+class _Counting(_Interpreter):
     """Runs an expression for an event that it may blow up: what is made is measured before it is used."""
 
     def __init__(self) -> None:
@@ -246,10 +283,9 @@ class _Counting(visitor.TreeInterpreter):  # type: ignore[misc]  # the library h
         self._spend(size * (_TO_STRING if node["value"] == "to_string" else 1.0), size / _WALK)
         return self._functions.call_function(node["value"], arguments)
 
-    def visit_comparator(self, node: Node, value: Any) -> Any:
-        left, right = (self.visit(child, value) for child in node["children"])
+    def compare(self, operator: str, left: Any, right: Any) -> bool | None:
         self._spend(steps=(self._size(left) + self._size(right)) / _WALK)
-        return super().visit_comparator(node | {"children": [_literal(left), _literal(right)]}, value)
+        return super().compare(operator, left, right)
 
     def _spend(self, characters: float = 0, steps: float = 0) -> None:
         self._characters -= characters
@@ -272,7 +308,3 @@ class _Counting(visitor.TreeInterpreter):  # type: ignore[misc]  # the library h
             size += sum(len(key) + 4 for key in value)
         self._sizes[id(value)] = (value, size)
         return size
-
-
-def _literal(value: Any) -> Node:
-    return {"type": "literal", "value": value, "children": []}

@@ -42,6 +42,8 @@ class Status(enum.IntEnum):
     """The program or the data is wrong; the payload says why."""
     LIMIT = 5
     """The program was stopped because it took too much; the worker lives on."""
+    BROKEN = 6
+    """A defect of the worker, which ends with it; the payload says which."""
 
 
 def request(operation: Operation, program: int, payload: bytes) -> bytes:

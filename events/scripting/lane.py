@@ -159,7 +159,7 @@ class Lane:
             self._is_ready = False
             status = await link.end()
             self._link = None
-        self._blame(status, is_overdue=is_overdue)
+        self._blame(status, link.defect, is_overdue=is_overdue)
 
     async def _watch(self, link: Link) -> bool:
         """Until the worker is gone; True when it had to be killed because it said nothing for too long."""
@@ -175,7 +175,7 @@ class Lane:
                 link.kill()
                 return True
 
-    def _blame(self, status: int, *, is_overdue: bool) -> None:
+    def _blame(self, status: int, defect: str, *, is_overdue: bool) -> None:
         """The request that was running fails, if the worker's death was its doing."""
         if not self._sent:
             self._log.debug("The script worker starts again", reason=describe(status))
@@ -187,7 +187,7 @@ class Lane:
             reason = f"it gave no answer within {self._limits.patience:g} s"
         elif request.deaths >= _LIVES:
             reason = reason or f"its worker {describe(status)}, {request.deaths} times"
-        self._log.debug("The script worker starts again", reason=describe(status), blamed=bool(reason))
+        self._log.debug("The script worker starts again", reason=describe(status), blamed=bool(reason), defect=defect)
         if not reason:
             return
         self._pauses.reset()  # explained: the next one need not wait for it

@@ -77,6 +77,7 @@ class Link(asyncio.Protocol):
         self._outgoing: list[bytes] = []
         self._transport: asyncio.WriteTransport | None = None
         self._process: asyncio.subprocess.Process | None = None
+        self.defect = ""
         self._loop = asyncio.get_running_loop()
         self._ready: asyncio.Future[None] = self._loop.create_future()
         self.closed: asyncio.Future[None] = self._loop.create_future()
@@ -109,7 +110,7 @@ class Link(asyncio.Protocol):
                 raise CannotStart(f"cannot run {sys.executable}: {error}") from error
         await asyncio.wait({self._ready, self.closed}, timeout=_START_SECONDS, return_when=asyncio.FIRST_COMPLETED)
         if not self._ready.done():
-            raise CannotStart(f"it {describe(await self.end())} at start")
+            raise CannotStart(f"it {describe(await self.end())} at start: {self.defect or 'no reason given'}")
 
     def send(self, frame: bytes) -> None:
         """Send a frame with all others of this turn of the loop."""
@@ -153,6 +154,8 @@ class Link(asyncio.Protocol):
             if status == frames.Status.READY:
                 self._ready.set_result(None)
                 self._answers.ready()
+            elif status == frames.Status.BROKEN:
+                self.defect = payload.decode("utf-8", "replace")
             else:
                 self._answers.answered(frames.Status(status), payload)
 

@@ -14,6 +14,7 @@ import os
 import resource
 import signal
 import socket
+import struct
 import sys
 import time
 from collections import OrderedDict
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 _COMPILED = 256
 _HOOK_SHARE = 0.9  # of the deadline: a Lua loop is stopped before the worker has to die
 _LONGEST_MESSAGE = 2000
+_BROKEN = 6  # frames.Status.BROKEN, when frames may be what cannot be imported
 
 
 class Worker:
@@ -142,11 +144,19 @@ def main() -> None:
     tie_to(int(parent))
     sys.path[:0] = folders
     connection = socket.socket(fileno=0)
-    from events.scripting import jq_engine, lua_engine  # noqa: F401 - while files can be opened
+    try:
+        from events.scripting import frames, jq_engine, lua_engine  # noqa: F401 - while files can be opened
 
-    sandbox = Path(__file__).with_name("sandbox.lua").read_text(encoding="utf-8")
-    give_up(int(memory))
-    serve(connection, Worker(float(seconds), sandbox), float(seconds))
+        sandbox = Path(__file__).with_name("sandbox.lua").read_text(encoding="utf-8")
+        give_up(int(memory))
+        serve(connection, Worker(float(seconds), sandbox), float(seconds))
+    except ConnectionError:
+        pass  # keryx is gone, or does not want the answer
+    except Exception as error:  # noqa: BLE001 - there is nobody else to tell
+        text = repr(error).encode()
+        connection.sendall(struct.pack("<IB", len(text), _BROKEN) + text)
+        os._exit(1)
+    os._exit(0)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
     data.py      values of the event's data compared with lists of values
     context.py   attributes of the event
     time.py      time of day
+    jmespath.py  an expression over the data, of our own and evaluated last
     verdict.py   what all of them answer
 
 `exprs`, `script` and a data filter's `template` need languages this version has not: validation refuses them, and an
@@ -15,7 +16,7 @@ from typing import Protocol
 
 from events.event import Event
 from events.problems import Problems
-from sensors.filters import context, data, time
+from sensors.filters import context, data, jmespath, time
 from sensors.filters.verdict import PASSED, Verdict, refused, undecided
 from sensors.types import EventDependency, EventDependencyFilter
 
@@ -101,6 +102,8 @@ def _kinds(filters: EventDependencyFilter) -> list[Kind]:
         kinds.append(time.TimeFilter(filters.time))
     if filters.script:
         kinds.append(_Missing("script"))
+    if filters.jmespath:
+        kinds.append(jmespath.JmespathFilter(filters.jmespath))
     return kinds
 
 
@@ -109,6 +112,8 @@ def validate(dependency: EventDependency, problems: Problems) -> None:
     _check_operator(dependency.filters_logical_operator, "filtersLogicalOperator", problems)
     if dependency.transform is not None:
         problems.error("transform", f"transform {_NOT_YET}")
+        if dependency.transform.jmespath:
+            jmespath.validate(dependency.transform.jmespath, problems.at("transform.jmespath"))
     if dependency.filters is not None:
         _validate_kinds(dependency.filters, problems.at("filters"))
 
@@ -125,6 +130,8 @@ def _validate_kinds(filters: EventDependencyFilter, problems: Problems) -> None:
         time.validate(filters.time, problems.at("time"))
     if filters.script:
         problems.error("script", f"Lua scripts are a language that {_NOT_YET}", "compare values with `data`")
+    if filters.jmespath:
+        jmespath.validate(filters.jmespath, problems.at("jmespath"))
 
 
 def _check_operator(operator: str | None, path: str, problems: Problems) -> None:

@@ -59,8 +59,8 @@ def test_good_entries_have_no_problems(entry: Any) -> None:
             },
             [
                 "error schedule: ",
-                "error timezone: unknown time zone 'Europe/Berln' (did you mean 'Europe/Berlin'?)",
-                "error exclusionDates[0]: 'x' is not an exclusion date",
+                "warning timezone: unknown time zone 'Europe/Berln' (did you mean 'Europe/Berlin'?)",
+                "warning exclusionDates[0]: 'x' is not an exclusion date",
             ],
         ),
         ({"schedule": "0 0 31 2 *"}, ["warning schedule: no such date ever comes"]),
@@ -70,10 +70,13 @@ def test_good_entries_have_no_problems(entry: Any) -> None:
             ["warning exclusionDates[0]: '2026-12-24' excludes nothing (write EXDATE"],
         ),
         (ENTRY | catch_up(enabled=True), ["warning persistence.catchup.maxDuration: without it every slot"]),
-        (ENTRY | catch_up(enabled=True, maxDuration="5"), ["error persistence.catchup.maxDuration: invalid duration"]),
+        (
+            ENTRY | catch_up(enabled=True, maxDuration="5"),
+            ["warning persistence.catchup.maxDuration: invalid duration"],
+        ),
         (
             ENTRY | catch_up(enabled=True, maxDuration="-5s"),
-            ["error persistence.catchup.maxDuration: '-5s' is negative"],
+            ["warning persistence.catchup.maxDuration: '-5s' is negative"],
         ),
     ],
 )

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import re
 from datetime import UTC, date, datetime, timedelta, timezone
-from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -14,7 +12,6 @@ from events import cron
 from events.errors import UserError
 from eventsources.calendar_times import Times, exclusion_dates, go_time, parse_go_time
 
-CORPUS = Path(__file__).parents[2].parent / "shared" / "conformance"
 START = "2026-03-14T09:26:53.75+00:00"
 
 
@@ -227,49 +224,3 @@ def test_the_data_of_an_event_is_its_time_in_the_zone_of_the_entry_and_the_metad
     assert source.data(noon) == {"eventTime": "2026-03-14 21:00:00 +0900 JST"}
     assert source.data(noon, {}) == source.data(noon)
     assert source.data(noon, {"a": "b"}) == {"eventTime": "2026-03-14 21:00:00 +0900 JST", "metadata": {"a": "b"}}
-
-
-def corpus(file, area, *ops):
-    """The recorded cases of some operations; none when the corpus is not there."""
-    path = CORPUS / file
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    cases = [case for case in map(json.loads, lines) if case["area"] == area and case["input"].get("op") in ops]
-    return [pytest.param(case, id=case["id"]) for case in cases]
-
-
-def answer(given):
-    """What this implementation says to the input of a case, in the form of the corpus."""
-    if given["op"] == "next":
-        return [text.replace("+00:00", "Z") for text in following(given["calendar"], given["start"], 5)]
-    if given["op"] == "payload":
-        return times(given["calendar"]).data(datetime.fromisoformat(given["time"]), given["calendar"].get("metadata"))
-    if given["op"] == "exclusionDates":
-        return exclusion_dates(given["list"])
-    found = cron.parse(given["cron"], given["timezone"], default=UTC).previous(datetime.fromisoformat(given["start"]))
-    return found and found.isoformat().replace("+00:00", "Z")
-
-
-def recorded(case):
-    """What upstream said, as `answer` gives it; None is a refusal (its crashes and tight loops are to be refused)."""
-    given, expected = case["input"], case["expect"]
-    if not expected.get("ok") or (case.get("flaw") and "interval" in given.get("calendar", {})):
-        return None
-    if given["op"] == "payload":
-        return json.loads(expected["value"])
-    if given["op"] == "exclusionDates":
-        return frozenset(datetime.fromisoformat(text).date() for text in expected["value"])
-    return expected["value"]
-
-
-@pytest.mark.skipif(not CORPUS.exists(), reason="the conformance corpus is not next to the repository")
-@pytest.mark.parametrize(
-    "case",
-    corpus("calendar.jsonl", "calendar", "next", "prev", "payload") + corpus("misc.jsonl", "misc", "exclusionDates"),
-)
-def test_the_recorded_answers_of_the_real_system_are_ours(case):
-    try:
-        ours = answer(case["input"])
-    except UserError:
-        ours = None
-
-    assert ours == recorded(case)

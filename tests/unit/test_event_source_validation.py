@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +12,6 @@ from eventsources import validation
 from eventsources.registry import SOURCES
 from eventsources.types import EventSource
 
-CORPUS = Path(__file__).parents[3] / "shared" / "conformance" / "validate.jsonl"
 HOOK = {"endpoint": "/hook", "port": "12000", "method": "POST"}
 TLS = {"serverCertSecret": {"name": "tls", "key": "crt"}, "serverKeySecret": {"name": "tls", "key": "key"}}
 
@@ -190,57 +187,3 @@ def test_what_is_wrong_within_one_object_is_not_said_twice() -> None:
     one = parsed({"webhook": {"a": HOOK, "b": HOOK, "c": {}, "d": HOOK | {"endpoint": "/{"}}, "kafka": {"e": {}}})
     assert clashes(one) == []
     assert clashes() == []
-
-
-# --- the recorded cases -----------------------------------------------------------------------------------------------
-
-OURS = {
-    "webhook-no-method": "method: matches no request",
-    "webhook-port-range": "no such port",
-    "webhook-endpoint-noslash": "never matches (ES-2.5)",
-    "webhook-method-lower": "matches no request",
-    "webhook-filter-empty": "drops every event (ES-1.9)",
-    "webhook-filter-bad": "drops every event (ES-1.9)",
-    "webhook-payload-neg": "refuses every body",
-    "calendar-tz-bad": "cannot start",
-    "same-endpoint": "one of them gets nothing (ES-2.5)",
-    "event-name-space": "can never be published (E9)",
-}
-"""What upstream takes and we refuse: in each case an event that would never come."""
-
-
-def recorded() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """The cases of EventSources: of kinds that are here, of others."""
-    here, others = [], []
-    for line in CORPUS.read_text(encoding="utf-8").splitlines() if CORPUS.exists() else ():
-        case = json.loads(line)
-        given = case["input"]["object"]
-        if given["kind"] == "EventSource":
-            (others if set(given["spec"]) & set(SOURCES.missing) else here).append(case)
-    return here, others
-
-
-needs_corpus = pytest.mark.skipif(not CORPUS.exists(), reason=f"recorded cases of upstream are not here: {CORPUS}")
-
-
-def is_refused(case: dict[str, Any]) -> bool:
-    given = case["input"]["object"]
-    return bool(errors_of(given["spec"], **given["metadata"]))
-
-
-@needs_corpus
-@pytest.mark.parametrize("case", [pytest.param(c, id=c["id"].removeprefix("validate/es-")) for c in recorded()[0]])
-def test_we_refuse_what_upstream_refuses_and_what_would_never_work(case: dict[str, Any]) -> None:
-    name = case["id"].removeprefix("validate/es-")
-    is_ours = name in OURS
-    assert is_refused(case) == (is_ours or not case["expect"].get("ok"))
-    assert not is_ours or case["expect"]["ok"]
-
-
-@needs_corpus
-@pytest.mark.parametrize("cases", [pytest.param(recorded()[1], id=f"{len(recorded()[1])}-cases-not-covered-yet")])
-def test_kinds_of_later_versions_are_refused_with_that_reason(cases: list[dict[str, Any]]) -> None:
-    for case in cases:
-        spec = case["input"]["object"]["spec"]
-        found = errors_of({key: value or {"ev": {}} for key, value in spec.items()})
-        assert any("not in this version" in text or "should be a map" in text for text in found), case["id"]

@@ -193,6 +193,14 @@ NOW, BAD = {"start": "09:00:00", "stop": "17:00:00"}, {"start": "bad", "stop": "
         ({"data": T, "time": BAD}, "or", True, False),
         ({"script": "x", "context": HIT}, "or", True, False),
         ({"script": "x", "context": HIT}, "and", False, True),
+        ({"jmespath": "body.n == `42`", "data": T}, "and", True, False),
+        ({"jmespath": "body.n == `1`", "data": T}, "and", False, False),
+        ({"jmespath": "body.n == `42`", "data": X}, "and", False, True),
+        ({"jmespath": "body.n == `42`", "data": X}, "or", True, False),
+        ({"jmespath": "length(body.n)", "context": HIT}, "or", True, False),
+        ({"jmespath": "length(body.n)", "context": HIT}, "and", False, True),
+        ({"jmespath": "body.n"}, "and", False, False),
+        ({"jmespath": "body.("}, "and", False, True),
     ],
 )
 def test_kinds_combine(raw: Any, operator: str, passes: bool, is_error: bool) -> None:
@@ -203,6 +211,21 @@ def test_kinds_combine(raw: Any, operator: str, passes: bool, is_error: bool) ->
 def test_every_reason_is_given_when_none_of_several_passes() -> None:
     verdict = accepts({"data": F, "context": MISS}, operator="or")
     assert verdict.detail == "data[0] body.n: 42 is not 1; context.type: 'webhook' is not 'kafka'"
+
+
+@pytest.mark.parametrize(
+    ("one", "passes", "detail"),
+    [
+        (event(None), True, ""),
+        (event(b"not json"), False, "the data is not JSON"),
+        (event({"n": 1}), False, "jmespath gives 1, not true"),
+        (event({"n": True}), True, ""),
+        (event({"n": "true"}), False, "jmespath gives 'true', not true"),
+    ],
+)
+def test_jmespath_passes_what_is_exactly_true(one: Event, passes: bool, detail: str) -> None:
+    verdict = accepts({"jmespath": "n"}, one)
+    assert (verdict.passed, verdict.detail) == (passes, detail)
 
 
 def test_data_that_was_to_be_transformed_does_not_pass_as_it_is() -> None:
@@ -278,6 +301,9 @@ def problems(raw: dict[str, Any]) -> list[str]:
         ({"filters": {"exprs": []}}, []),
         ({"filters": {"script": "return true"}}, ["error filters.script"]),
         ({"transform": {"jq": "."}}, ["error transform"]),
+        ({"filters": {"jmespath": "a == `1`"}}, []),
+        ({"filters": {"jmespath": "a == "}}, ["error filters.jmespath"]),
+        ({"transform": {"jmespath": "a."}}, ["error transform", "error transform.jmespath"]),
         ({"filters": data("", "string", "x")}, ["error filters.data[0].path"]),
         ({"filters": data("a", "", "x")}, ["error filters.data[0].type"]),
         ({"filters": data("a", "string")}, ["error filters.data[0].value"]),

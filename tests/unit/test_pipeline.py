@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,6 +17,8 @@ from sensors.base import Firing
 from sensors.checkpoint import Checkpoint, Pending
 from sensors.decision import Decision, Outcome
 from sensors.pipeline import Pipeline
+from sensors.resets import Resets
+from sensors.types import ConditionsReset
 
 START = Position("s1", 0, 0)
 
@@ -262,3 +265,19 @@ async def test_every_event_ends_in_exactly_one_decision(  # P6
     assert set(expected.values()) <= {1}
     assert len(set(ids)) == len(ids)
     assert all(isinstance(waiting, Pending) for waiting in checkpoint.pending.values())
+
+
+@pytest.mark.parametrize(("seconds", "drops"), [(60, False), (86_400, True)])
+async def test_what_waits_is_dropped_by_a_tick_between_it_and_the_next_event(seconds: int, drops: bool) -> None:
+    daily = Resets([ConditionsReset.parse({"byTime": {"cron": "0 0 * * *"}})])
+    base = pipeline("a && b", dependency("a"), dependency("b"))
+    folding = Pipeline(base._dependencies, base.condition, ("ns", "sensor", "trigger"), daily)
+    checkpoint, noon = fresh(), 12 * 3600
+    steps = []
+    for sequence, name, at in ((1, "a", noon), (2, "b", noon + seconds)):
+        one = delivery(sequence, event(sequence, name=name))
+        stored = replace(one, position=replace(one.position, stored_ns=at * 1_000_000_000))
+        steps.append(folding.fold(checkpoint, await folding.prepare(stored)))
+    assert [one.outcome for one in steps[0].decisions] == [Outcome.WAITING]
+    assert len(steps[1].firings) == (0 if drops else 1)
+    assert [one.outcome for one in steps[1].decisions] == ([Outcome.RESET, Outcome.WAITING] if drops else [])

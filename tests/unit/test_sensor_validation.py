@@ -50,8 +50,8 @@ ALO = {"atLeastOnce": True}
         ),
         (trigger(template={"conditions": "dep && pde"}), [f"error {T}.template.conditions"]),
         (
-            trigger(template={"conditionsReset": [{"byTime": {"cron": "0 0 * * *"}}]}),
-            [f"error {T}.template.conditionsReset"],
+            trigger(template={"conditionsReset": [{"byTime": {"cron": "0 0 * * *"}}, {"byTime": {"cron": "x"}}, {}]}),
+            [f"error {T}.template.conditionsReset[1].byTime.cron", f"error {T}.template.conditionsReset[2].byTime"],
         ),
         (trigger({"url": ""}), [f"error {T}.template.http.url"]),
         (trigger({"url": "svc/hook"}), [f"warning {T}.template.http.url"]),

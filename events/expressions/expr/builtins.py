@@ -347,14 +347,12 @@ def _sorted(frame: Frame, value: Any, field: str, direction: Any) -> list[Any]:
     if direction not in ("asc", "desc") or type(direction) is not str:
         raise FilterError('sort: the direction is "asc" or "desc"')
     frame.spend(len(value))
-    by: list[Any] = [fetch(item, field) if isinstance(item, dict) else item for item in value]
+    if any(isinstance(item, dict) and field not in item for item in value):
+        raise FilterError(f"sort: an element has no {field!r}")
+    by: list[Any] = [item[field] if isinstance(item, dict) else item for item in value]
     if len({go_type(item) for item in by}) > 1:
         raise FilterError("sort: the elements are of different types")
-    if by and (by[0] is None or (isinstance(value[0], dict) and field not in value[0])):
-        raise FilterError("sort: nil cannot be sorted")
-    if len(by) > 1 and (
-        type(by[0]) is bool or type(by[0]) is Uint8 or not isinstance(by[0], int | float | str | Duration)
-    ):
+    if len(by) > 1 and not _sortable(by[0]):
         raise _refused("sort", by[0])
     if by and type(by[0]) is Duration:
         by = [item.ns for item in by]
@@ -362,6 +360,10 @@ def _sorted(frame: Frame, value: Any, field: str, direction: Any) -> list[Any]:
         by = [encoded(item) for item in by]
     order = sorted(range(len(by)), key=by.__getitem__, reverse=direction == "desc")
     return [value[index] for index in order]
+
+
+def _sortable(value: Any) -> bool:
+    return type(value) not in (bool, Uint8) and isinstance(value, int | float | str | Duration)
 
 
 def sort(frame: Frame, value: Any, direction: Any = "asc") -> list[Any]:
