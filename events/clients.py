@@ -9,19 +9,21 @@ import aiohttp
 from events.credentials import Credentials
 from events.errors import UserError
 from events.kube.api import KubeApi
+from events.scripting.pool import Scripts
 
 _CONNECTIONS = 512
 _KEEP_ALIVE_SECONDS = 30.0
 
 
 class Clients:
-    """Credentials, a Kubernetes API (when there is one), an HTTP client."""
+    """Credentials, a Kubernetes API (when there is one), an HTTP client, the workers of jq and Lua."""
 
     def __init__(self, credentials: Credentials, make_kube: Callable[[], KubeApi] | None = None) -> None:
         self.credentials = credentials
         self._make_kube = make_kube
         self._kube: KubeApi | None = None
         self._http: aiohttp.ClientSession | None = None
+        self._scripts: Scripts | None = None
 
     def kube(self) -> KubeApi:
         """The Kubernetes API; UserError when there is none."""
@@ -41,8 +43,16 @@ class Clients:
             )
         return self._http
 
+    def scripts(self) -> Scripts:
+        """The jq programs and Lua scripts of the process."""
+        if self._scripts is None:
+            self._scripts = Scripts()
+        return self._scripts
+
     async def aclose(self) -> None:
         """Close what was made."""
+        if self._scripts is not None:
+            await self._scripts.aclose()
         if self._http is not None:
             await self._http.close()
         if self._kube is not None:

@@ -26,18 +26,14 @@ JSON_TYPE = "application/json"
 _JSON_TYPES = ("", JSON_TYPE, "text/json")
 _ATTRIBUTES = ("specversion", "id", "source", "type", "subject", "datacontenttype", "time")
 _KNOWN = frozenset((*_ATTRIBUTES, "data", "data_base64"))
-_RESERVED = frozenset((*_ATTRIBUTES, "dataschema"))
+_KNOWN_03 = frozenset((*_ATTRIBUTES, "data", "datacontentencoding"))
 _SCHEMA = MappingProxyType({"1.0": "dataschema", "0.3": "schemaurl"})
 _BASE64 = "base64"
 _INT32 = 1 << 31
 # As Go reads RFC 3339: an hour of one digit and a comma pass.
-_RFC3339 = re.compile(
-    r"(\d{4})-(\d\d)-(\d\d)T(\d\d?):(\d\d):(\d\d)(?:[.,](\d+))?(?:Z|([+-])(\d\d):(\d\d))", re.ASCII
-)
+_RFC3339 = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d?):(\d\d):(\d\d)(?:[.,](\d+))?(?:Z|([+-])(\d\d):(\d\d))", re.ASCII)
 _DAY = r"(?:(?:0[1-9]|1[0-2])-(?:0[1-9]|1\d|2[0-8])|(?:0[13-9]|1[0-2])-(?:29|30)|(?:0[13578]|1[02])-31)"
-_PLAIN_UTC = re.compile(
-    rf"\d{{4}}-{_DAY}T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d{{0,8}}[1-9])?Z", re.ASCII
-).fullmatch
+_PLAIN_UTC = re.compile(rf"\d{{4}}-{_DAY}T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d{{0,8}}[1-9])?Z", re.ASCII).fullmatch
 _PLAIN_SOURCE = re.compile(r"[A-Za-z0-9._~-]+(?:/[A-Za-z0-9._~-]+)*").fullmatch
 _EXTENSION = re.compile(r"[A-Za-z0-9]+").fullmatch
 _UNPARSED: Any = object()
@@ -225,7 +221,7 @@ def decode(wire: bytes) -> Event:
         datacontenttype=members.get("datacontenttype", ""),
         time=utc_text(time) if time and not _PLAIN_UTC(time) else time,
         specversion=version,
-        extensions={} if members.keys() <= _KNOWN else _extensions(members, version),
+        extensions={} if version == "1.0" and members.keys() <= _KNOWN else _extensions(members, version),
         dataschema=_reference(str(members[schema] or "")) if schema in members else "",
         is_base64=is_base64,
     )
@@ -251,14 +247,15 @@ def _read_source(members: dict[str, Any]) -> str:
 
 def _extensions(members: dict[str, Any], version: str) -> dict[str, Any]:
     """Attributes that the specification does not name: text, true, false and whole numbers of 32 bits."""
+    known = _KNOWN if version == "1.0" else _KNOWN_03
     found = {}
     for key, value in members.items():
-        if key in _KNOWN or key == _SCHEMA[version] or (version != "1.0" and key == "datacontentencoding"):
+        if key in known or key == _SCHEMA[version]:
             continue
         name = key.lower() if version == "1.0" else key
         if version == "1.0" and not _EXTENSION(key):
             raise InvalidEvent(f"extension {key!r} has a name with other characters than letters and digits")
-        if name in _RESERVED:
+        if name in _ATTRIBUTES or (version == "1.0" and name == "dataschema"):
             raise InvalidEvent(f"extension {key!r} has the name of an attribute")
         if value is not None:
             found[name] = _extension(key, value)
@@ -275,8 +272,8 @@ def _extension(name: str, value: Any) -> Any:
 
 def _data(members: dict[str, Any], wire: bytes, version: str) -> tuple[bytes | None, bool]:
     """The data, and whether it stood there as base64."""
-    if version == "1.0" and (encoded := members.get("data_base64")) is not None:
-        return _decoded(encoded), True
+    if version == "1.0" and "data_base64" in members:
+        return _decoded(members["data_base64"]), True
     if version != "1.0" and members.get("datacontentencoding") is not None:
         if members["datacontentencoding"] != _BASE64:
             raise InvalidEvent("datacontentencoding is not base64")

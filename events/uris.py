@@ -16,6 +16,8 @@ _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})")
 _PORT = re.compile(r"(?::[0-9]*)?")
 _USERINFO = re.compile(r"[A-Za-z0-9\-._:~!$&'()*+,;=%@]*")
+# ASCII may not be escaped in a host, but for the percent sign of an address's zone.
+_HOST_NAME = re.compile(r"""(?:[A-Za-z0-9\-_.~!$&'()*+,;=:\[\]<>"]|[^\x00-\x7f]|%25|%[89A-Fa-f][0-9A-Fa-f])*""")
 _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.~")
 _PATH = _UNRESERVED | frozenset(b"$&+,/:;=@")
 _FRAGMENT = _PATH | frozenset(b"?!()*")
@@ -43,7 +45,8 @@ def reference(text: str) -> str:
     if rest.startswith("//") and (scheme or not rest.startswith("///")):
         authority, slash, path = rest[2:].partition("/")
         rest = slash + path
-        head += f"//{_authority(authority, text)}"
+        authority = _authority(authority, text)
+        head += f"//{authority}" if authority or (scheme and rest) else ""
     return _joined(f"{head}{_escaped(rest, _PATH, text)}{query}", has_fragment, fragment)
 
 
@@ -78,7 +81,8 @@ def _authority(authority: str, text: str) -> str:
 def _host(host: str, text: str) -> str:
     end = host.rfind("]") if host.startswith("[") else host.rfind(":") - 1
     port = host[end + 1 :] if host.startswith("[") or ":" in host else ""
-    if (host.startswith("[") and end < 0) or not _PORT.fullmatch(port):
+    is_address = host.startswith("[") and end > 0
+    if "[" in host[is_address:] or not _PORT.fullmatch(port) or not _HOST_NAME.fullmatch(host):
         raise UserError(f"{text!r} is no URI reference: invalid port or address")
     return _again(host, _HOST, text)
 

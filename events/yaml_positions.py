@@ -6,10 +6,13 @@ has no place of its own; it is shown where the alias stands.
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import yaml
+
+from events.yamls import MAX_DEPTH
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 MAX_PATH = 2_000
@@ -48,10 +51,8 @@ class _Open:
 def documents(text: str) -> list[Node]:
     """The root of every document that is not empty, as `yamls.load_all` counts them; as many as can be read."""
     found: list[Node] = []
-    try:
+    with contextlib.suppress(yaml.YAMLError, UnicodeError):  # said by who reads the values
         _read(text, found)
-    except (yaml.YAMLError, UnicodeError):
-        pass  # whoever reads the values says so
     return found
 
 
@@ -63,6 +64,8 @@ def _read(text: str, found: list[Node]) -> None:
         elif isinstance(event, yaml.NodeEvent):
             node = _add(event, stack, found)
             if isinstance(event, yaml.CollectionStartEvent):
+                if len(stack) >= MAX_DEPTH:
+                    return  # refused by who reads the values
                 if isinstance(event, yaml.MappingStartEvent):
                     node.map = {}
                 else:

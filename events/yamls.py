@@ -112,6 +112,7 @@ class _Open:
     anchor: str | None = None
     key: Any = None
     has_key: bool = False
+    key_mark: Any = None
     weight: int = 2
     height: int = 1
     merged: list[Any] = field(default_factory=list)
@@ -165,16 +166,17 @@ class _Builder:
             top.value.append(value)
         elif not top.has_key:
             top.key, top.has_key = (_MERGE if is_merge else _key(value, event)), True
+            top.key_mark = event.start_mark
         else:
             top.has_key = False
-            self._set(top, value, event)
+            self._set(top, value)
 
-    def _set(self, top: _Open, value: Any, event: Any) -> None:
+    def _set(self, top: _Open, value: Any) -> None:
         if top.key is _MERGE:
             top.merged.append(value)
             return
         if top.key in top.value:
-            self._on_duplicate(f"{_place(event.start_mark)}: {top.key!r} is given twice, the last one counts")
+            self._on_duplicate(f"{_place(top.key_mark)}: {top.key!r} is given twice, the last one counts")
         top.value[top.key] = value
 
     def _remember(self, anchor: str | None, value: Any, weight: int, height: int) -> None:

@@ -18,7 +18,7 @@ from eventbus.scoped import ScopedState
 from events.backoff import Endless
 from events.clients import Clients
 from events.errors import BusError, InvalidObject, KeryxError, UserError
-from events.event import Event, new_id, now_text
+from events.event import published
 from events.logs import Log
 from events.metrics import Metrics
 from events.problems import Problems
@@ -182,14 +182,7 @@ class EventRunner:
         began = time.perf_counter()
         if self._gate is not None and not self._gate.passes(data):
             return
-        event = Event(
-            id=id or new_id(),
-            source=self._owner,
-            type=self.source.event_type,
-            subject=self.name,
-            data=data,
-            time=now_text(),
-        )
+        event = published(source=self._owner, subject=self.name, type=self.source.event_type, data=data, id=id)
         try:
             if self._lease is not None:
                 self._lease.require()

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from eventbus import subjects
+from events import uris
 from events.credentials import SecretRef
 from events.errors import InvalidObject, UserError
 from events.problems import Problem, Problems, join
@@ -65,6 +66,7 @@ def _check_names(event_source: EventSource, problems: Problems) -> None:
         problems.error("metadata.name", "required")
     elif metadata.name:
         _check_token(metadata.name, "event source name", "metadata.name", problems)
+        _check_source(metadata.name, problems)
     else:
         _check_token(str(metadata.generate_name), "event source name", "metadata.generateName", problems)
     used: dict[str, str] = {}
@@ -78,6 +80,16 @@ def _check_names(event_source: EventSource, problems: Problems) -> None:
     if not used:
         cure = "add an event under a source type, such as spec.webhook.example; as it is, nothing is ever published"
         problems.warn("spec", "no event sources are given", cure)
+
+
+def _check_source(name: str, problems: Problems) -> None:
+    """It becomes the source of events, a URI reference: sensors would look for it in vain under another spelling."""
+    try:
+        is_plain = uris.reference(name) == name
+    except UserError:
+        is_plain = False
+    if not is_plain:
+        problems.error("metadata.name", f"{name!r} cannot be the source of events", "use letters, digits and hyphens")
 
 
 def _check_token(name: str, what: str, path: str, problems: Problems) -> None:

@@ -68,7 +68,7 @@ class WebhookSpec(Model):
         }
         for name, ref in refs.items():
             if ref is not None and not (ref.name and ref.key):
-                problems.error(name, "needs the name of a Secret and a key in it")
+                problems.warn(name, "needs the name of a Secret and a key in it: the source never starts")
         if self.limit <= 0:
             problems.warn("maxPayloadSize", f"{self.limit} is no size: every body is refused", "a number of bytes")
         if self.id_header and not _TOKEN.fullmatch(self.id_header):

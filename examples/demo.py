@@ -68,7 +68,7 @@ def collect(process: subprocess.Popen[str], lines: list[str]) -> None:
 
 def post(process: subprocess.Popen[str], body: bytes) -> bool:
     """POST once the endpoint listens; whether it was accepted."""
-    print(f"$ curl -d '{body.decode()}' {URL}")
+    print(f"$ curl -H 'Content-Type: application/json' -d '{body.decode()}' {URL}")
     request = urllib.request.Request(URL, body, {"Content-Type": "application/json"})
     deadline = time.monotonic() + SECONDS
     while time.monotonic() < deadline and process.poll() is None:

@@ -27,7 +27,7 @@ def plan(
     names = [dependency.name for dependency in sensor.spec.dependencies]
     condition = conditions.compile(template.conditions, names)
     used = [one for one in sensor.spec.dependencies if one.name in condition.dependencies]
-    dependencies = Dependencies(used)
+    dependencies = Dependencies(used, clients.scripts())
     for topic in dependencies.topics:
         subjects.subject(*topic)  # UserError now, not at each take-over
     resets = Resets(template.conditions_reset) if template.conditions_reset else None

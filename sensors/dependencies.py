@@ -12,7 +12,8 @@ from eventbus import subjects
 from events.errors import UserError
 from events.event import Event
 from events.problems import Problems
-from sensors import conditions, filters
+from events.scripting.pool import Scripts
+from sensors import conditions, filters, transform
 from sensors.types import EventDependency
 
 Topic = tuple[str, str]
@@ -26,16 +27,20 @@ class Dependency:
     name: str
     topic: Topic
     """(event source, event name)"""
+    transform: transform.Transform | None
     filter: filters.Filter
     signature: str
     """Changes when an edit changes which events count, or their data; pending events of another one are dropped."""
 
 
 class Dependencies:
-    """The dependencies of a Sensor, or of one trigger. Of several with one name the last counts, as upstream."""
+    """The dependencies of a Sensor, or of one trigger. Of several with one name the last counts, as upstream.
 
-    def __init__(self, specs: Iterable[EventDependency]) -> None:
-        self._by_name = {spec.name: _compile(spec) for spec in specs}
+    Without `scripts` no event passes a dependency that needs them.
+    """
+
+    def __init__(self, specs: Iterable[EventDependency], scripts: Scripts | None = None) -> None:
+        self._by_name = {spec.name: _compile(spec, scripts) for spec in specs}
         self._by_topic = _by_topic(self._by_name.values())
 
     def matching(self, event: Event) -> tuple[Dependency, ...]:
@@ -69,9 +74,10 @@ class Dependencies:
         return len(self._by_name)
 
 
-def _compile(spec: EventDependency) -> Dependency:
+def _compile(spec: EventDependency, scripts: Scripts | None) -> Dependency:
     topic = (spec.event_source_name, spec.event_name)
-    return Dependency(spec.name, topic, filters.compile(spec), signature(spec))
+    changed = transform.compile(spec, scripts)
+    return Dependency(spec.name, topic, changed, filters.compile(spec, scripts), signature(spec))
 
 
 def _by_topic(dependencies: Iterable[Dependency]) -> dict[Topic, tuple[Dependency, ...]]:
@@ -105,6 +111,8 @@ def validate(specs: Sequence[EventDependency], problems: Problems) -> None:
         seen.add(spec.name)
         _validate_token(spec.event_source_name, "eventSourceName", "event source name", here)
         _validate_token(spec.event_name, "eventName", "event name", here)
+        if spec.transform is not None:
+            transform.validate(spec.transform, here.at("transform"))
         filters.validate(spec, here)
 
 

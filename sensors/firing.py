@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -36,12 +37,13 @@ class PolicyRefused(ActionError):
     """The target did it, and the policy says that it does not count."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Armed:
-    """A trigger with its compiled resource-level parameters (contract C.4, step 3)."""
+    """A trigger with its compiled resource-level parameters (contract C.4, step 3), and how many firings use it."""
 
     trigger: Trigger[Any]
     parameters: parameters.Parameters | None
+    users: int = 0
 
 
 class Variants:
@@ -54,23 +56,31 @@ class Variants:
         self._context = context
         self._made: OrderedDict[bytes, Armed] = OrderedDict()
 
-    async def get(self, kind: str, raw: dict[str, Any]) -> Armed:
-        """The instance for this spec; UserError when the spec is not valid."""
+    @asynccontextmanager
+    async def use(self, kind: str, raw: dict[str, Any]) -> AsyncIterator[Armed]:
+        """The instance for this spec, open as long as it is used; UserError when the spec is not valid."""
         key = kind.encode() + orjson.dumps(raw, option=orjson.OPT_SORT_KEYS)
-        found = self._made.get(key)
-        if found is None:
-            found = self._made[key] = arm(kind, raw, self._context)
-            if len(self._made) > _VARIANTS:
-                _, oldest = self._made.popitem(last=False)
-                await oldest.trigger.aclose()
-        else:
-            self._made.move_to_end(key)
-        return found
+        armed = self._made.get(key)
+        if armed is None:
+            armed = self._made[key] = arm(kind, raw, self._context)
+        self._made.move_to_end(key)
+        armed.users += 1
+        try:
+            yield armed
+        finally:
+            armed.users -= 1
+            await self._close_unused()
+
+    async def _close_unused(self) -> None:
+        """Those too many, the longest unused first."""
+        unused = [key for key, armed in self._made.items() if not armed.users]
+        for key in unused[: max(0, len(self._made) - _VARIANTS)]:
+            await self._made.pop(key).trigger.aclose()
 
     async def aclose(self) -> None:
         """Close all."""
-        for made in self._made.values():
-            await made.trigger.aclose()
+        for armed in self._made.values():
+            await armed.trigger.aclose()
         self._made.clear()
 
 
@@ -171,7 +181,16 @@ class Action:
         self._triggered.inc()
 
     async def _act(self, firing: Firing) -> None:
-        armed = self._fixed or await self._parameterised(firing)
+        if self._fixed is not None:
+            await self._execute(self._fixed, firing)
+            return
+        # Template parameters make the trigger for these events (contract C.4, step 1).
+        template = self._template_parameters.apply_to_template(self._template, firing.events)
+        kind = kind_of(template)
+        async with self._variants.use(kind, template.kinds[kind]) as armed:
+            await self._execute(armed, firing)
+
+    async def _execute(self, armed: Armed, firing: Firing) -> None:
         resource = await armed.trigger.fetch()
         if armed.parameters is not None:
             resource = armed.parameters.apply(resource, firing.events)
@@ -180,12 +199,6 @@ class Action:
             self._policy(result)
         except ActionError as error:
             raise PolicyRefused(str(error)) from error
-
-    async def _parameterised(self, firing: Firing) -> Armed:
-        """The trigger that template parameters make for these events (contract C.4, step 1)."""
-        template = self._template_parameters.apply_to_template(self._template, firing.events)
-        kind = kind_of(template)
-        return await self._variants.get(kind, template.kinds[kind])
 
     def _on_failure(self, error: KeryxError, attempt: int) -> None:
         """Said once per change of state: a target that is away for hours is one line."""

@@ -72,6 +72,20 @@ class Response:
     body: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A whole answer. `name` is the request, for people; `url` is where redirects led."""
+
+    name: str
+    url: str
+    status: int
+    body: bytes
+    is_cut: bool
+    """The body is longer than the limit."""
+    etag: str = ""
+    encoding: str = ""
+
+
 def check_method(method: str) -> str:
     """The method; ActionError when it cannot be sent."""
     if not _TOKEN.fullmatch(method):
@@ -151,6 +165,39 @@ async def send(
         return Response(response.status, await _beginning(response))
     finally:
         response.release()
+
+
+async def fetch(
+    session: aiohttp.ClientSession, request: Request, *, tls: ssl.SSLContext | None, seconds: float, limit: int
+) -> Document:
+    """The final answer with its whole body, up to `limit` bytes; ActionError when it is not there within `seconds`."""
+    response: aiohttp.ClientResponse | None = None
+    try:
+        async with asyncio.timeout(seconds):
+            response = await _follow(session, request, tls)
+            body, is_cut = await _all_of(response, limit)
+    except TimeoutError as error:
+        raise ActionError(f"{request}: no complete answer within {seconds:g} s") from error
+    except (aiohttp.ClientError, OSError, ValueError) as error:
+        raise ActionError(f"{request}: {error or type(error).__name__}") from error
+    finally:
+        if response is not None:
+            response.release()
+    headers = response.headers
+    etag, encoding = headers.get("ETag", ""), headers.get("Content-Encoding", "").lower()
+    return Document(str(request), str(response.url), response.status, body, is_cut, etag, encoding)
+
+
+async def _all_of(response: aiohttp.ClientResponse, limit: int) -> tuple[bytes, bool]:
+    """A body and whether it is longer than `limit`; the connection of a longer one is closed."""
+    parts, size = [], 0
+    async for chunk in response.content.iter_any():
+        parts.append(chunk)
+        size += len(chunk)
+        if size > limit:
+            response.close()
+            return b"", True
+    return b"".join(parts), False
 
 
 async def _follow(

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from eventbus.base import Delivery
+from events.errors import TransformError
 from events.event import Event
 from sensors.base import Firing
 from sensors.checkpoint import Checkpoint, Pending, identity
@@ -32,6 +33,8 @@ class Match:
     signature: str = ""
     reason: str = ""
     detail: str = ""
+    outcome: Outcome = Outcome.FILTERED
+    """What becomes of an event that is None."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +75,7 @@ class Pipeline:
             return Prepared(delivery, 0, ())
         matches = []
         for dependency in self._dependencies.matching(event):
-            verdict = _verdict(dependency, event)
-            if verdict.passed:
-                matches.append(Match(dependency.name, event, dependency.signature))
-            else:
-                matches.append(Match(dependency.name, None, "", verdict.reason, verdict.detail))
+            matches.append(await _match(dependency, event))
         return Prepared(delivery, identity(event), tuple(matches))
 
     def fold(self, checkpoint: Checkpoint, prepared: Prepared) -> Step:
@@ -149,10 +148,26 @@ class Pipeline:
         )
 
 
-def _verdict(dependency: Dependency, event: Event) -> Verdict:
+async def _match(dependency: Dependency, event: Event) -> Match:
+    """Transform, then filter: that is Argo's order. What cannot be transformed has failed, it was not filtered."""
+    if dependency.transform is not None:
+        try:
+            event = await dependency.transform.apply(event)
+        except TransformError as error:
+            return Match(dependency.name, None, "", "transform", str(error), Outcome.FAILED)
+        except Exception as error:  # noqa: BLE001 - it becomes the event's reason
+            detail = f"the transformation has a defect: {error!r}"
+            return Match(dependency.name, None, "", "defect", detail, Outcome.FAILED)
+    verdict = await _verdict(dependency, event)
+    if verdict.passed:
+        return Match(dependency.name, event, dependency.signature)
+    return Match(dependency.name, None, "", verdict.reason, verdict.detail)
+
+
+async def _verdict(dependency: Dependency, event: Event) -> Verdict:
     """What the filters say; one with a defect cannot be decided, and must not hold up all events behind this one."""
     try:
-        return dependency.filter.accepts(event)
+        return await dependency.filter.decide(event)
     except Exception as error:  # noqa: BLE001 - it becomes the event's reason
         return undecided("defect", f"the filter has a defect: {error!r}")
 
@@ -160,6 +175,6 @@ def _verdict(dependency: Dependency, event: Event) -> Verdict:
 def _refusal(sequence: int, event: Event, match: Match) -> Decision:
     """Why a dependency did not take the event: it did not match, or came before."""
     if match.event is None:
-        return Decision(Outcome.FILTERED, sequence, event.id, match.dependency, match.reason, match.detail)
+        return Decision(match.outcome, sequence, event.id, match.dependency, match.reason, match.detail)
     detail = "an event of this source, name and id came before"
     return Decision(Outcome.DUPLICATE, sequence, event.id, match.dependency, detail=detail)

@@ -12,6 +12,7 @@ from events import yaml_positions, yamls
 from events.errors import UserError
 from events.problems import Problem, Severity, join
 
+NOT_AN_OBJECT = "a document is not an object"
 _SUFFIXES = (".yaml", ".yml", ".json")
 
 
@@ -62,7 +63,8 @@ class Document:
 def files(paths: Iterable[Path], without: Path | None = None, *, is_deep: bool = True) -> list[Path]:
     """The files that `paths` mean: files as they are, folders with their manifests below, hidden ones left out.
 
-    `is_deep`: with those of their subfolders. `without` is a folder of ours in which there are none. UserError when a path does not exist or cannot be listed.
+    `is_deep`: with those of their subfolders. `without` is a folder of ours in which there are none. UserError when a
+    path does not exist or cannot be listed.
     """
     found: dict[Path, Path] = {}
     seen = {without.resolve()} if without else set()
@@ -127,7 +129,7 @@ def parse(file: str, text: str) -> tuple[list[Document], list[Problem]]:
         if not isinstance(raw, dict):
             line, column = places.find(number, "", "")
             cure = "a map with apiVersion, kind, metadata"
-            problems.append(Problem("", "a document is not an object", cure, file=file, line=line, column=column))
+            problems.append(Problem("", NOT_AN_OBJECT, cure, file=file, line=line, column=column))
         elif raw.get("kind") == "List" and isinstance(raw.get("items"), list):
             for index, item in enumerate(raw["items"]):
                 if isinstance(item, dict):

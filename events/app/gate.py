@@ -18,7 +18,7 @@ from events.process import Readiness
 
 _PATIENCE = 10.0
 """Seconds, once the bus is there: a sensor that cannot subscribe is its own problem only."""
-_PUBLISH_SECONDS = 8.0
+_PUBLISH_SECONDS = 5.0
 
 
 class Gate:

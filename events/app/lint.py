@@ -66,15 +66,23 @@ def _check_file(file: Path) -> Iterator[Checked]:
     except (OSError, UnicodeDecodeError) as error:
         yield Checked(str(file), "", (Problem("", f"cannot be read: {error}", file=str(file)),))
         return
-    found, problems = documents.parse(str(file), text)
+    yield from check_text(str(file), text)
+
+
+def check_text(file: str, text: str) -> Iterator[Checked]:
+    """All objects of one file's text."""
+    found, problems = documents.parse(file, text)
     ours = [document for document in found if _is_ours(document.raw)]
-    # A list or a text is a document of somebody else's, but what cannot be read may be anything.
-    problems = [problem for problem in problems if not found or problem.severity is Severity.WARNING]
-    if problems and (ours or any(problem.severity is Severity.ERROR for problem in problems)):
-        yield Checked(str(file), "", tuple(problems))
+    # A list or a text is somebody else's, and so are keys given twice where nothing is ours; but what cannot be read
+    # may be anything.
+    problems = [problem for problem in problems if problem.message != documents.NOT_AN_OBJECT]
+    if problems and (ours or not found):
+        yield Checked(file, "", tuple(problems))
     for document in ours:
-        number = document.number if len(found) > 1 else 0
-        yield Checked(str(file), str(document.raw.get("kind", "")), tuple(_problems(document)), number)
+        kind, number = document.raw.get("kind"), document.number if len(found) > 1 else 0
+        found_problems = tuple(_problems(document))
+        if kind in KINDS or found_problems:
+            yield Checked(file, kind if isinstance(kind, str) else "Object", found_problems, number)
 
 
 def _is_ours(raw: Mapping[str, Any]) -> bool:

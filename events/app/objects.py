@@ -7,6 +7,7 @@ import binascii
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeVar
 
 from eventbus import validation as bus_validation
@@ -45,6 +46,8 @@ _OTHERS = (
 _MEANT = re.compile("(?i)(secret|config-?map)s?")
 _NAME = re.compile(r"[-._A-Za-z0-9]+")
 M = TypeVar("M", bound=Model)
+Fingerprint = dict[Path, tuple[int, int, int]]
+"""File -> what tells that it was changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,8 @@ class Objects:
     values: dict[tuple[str, str], dict[str, bytes]] = field(default_factory=dict)
     """("secrets" | "config", name) -> key -> value."""
     places: dict[tuple[str, Key], Document] = field(default_factory=dict)
+    seen: Fingerprint = field(default_factory=dict)
+    """What the files looked like when they were read."""
 
     def all(self) -> Iterator[tuple[Document, EventBus | EventSource | Sensor]]:
         """Every object that could be read, with its place."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from events.app import documents, references
 from events.app.data_directory import DataDirectory
-from events.app.objects import Key, Loader, Objects
+from events.app.objects import Fingerprint, Key, Loader, Objects
 from events.app.running import Running
 from events.clients import Clients
 from events.credentials import MOUNTED, Credentials
@@ -59,14 +59,16 @@ class Options:
 
 def load(options: Options) -> tuple[Objects, list[Problem]]:
     """The objects of all files, and every problem of any of them. UserError when a path is not there."""
+    seen = _fingerprint(options)  # before they are read: what is written meanwhile is a change
     found, problems = documents.read(options.paths, options.data)
     loader = Loader(options.namespace)
     loader.load(found, can_create=options.can_create)
     objects = loader.objects
+    objects.seen = seen
     for document, one in objects.all():
         for problem in references.problems(one, objects.values, options.roots):
             problems.append(document.located(problem))
-    return objects, sorted(loader.problems + problems, key=lambda problem: problem.file)
+    return objects, sorted(loader.problems + problems, key=lambda problem: (problem.file, problem.line))
 
 
 def refused(problems: Iterable[Problem]) -> bool:
@@ -126,10 +128,8 @@ async def _check(options: Options, objects: Objects) -> None:
             reason = error.strerror or str(error)
             cure = f"choose another port, or stop what listens there (ss -ltnp 'sport = :{spec.port}' names it)"
             where = f"{options.address or '*'}:{spec.port}"
-            path = join(path, "port")
-            taken.append(
-                Problem(path, f"cannot listen on {where}: {reason}", cure, object=document.name, file=document.file)
-            )
+            problem = Problem(join(path, "port"), f"cannot listen on {where}: {reason}", cure)
+            taken.append(document.located(problem))
     if taken:
         raise UserError("\n".join(map(str, taken)))
     if options.kubeconfig is not None and not options.dry_run:
@@ -165,7 +165,7 @@ async def _until_stopped(
     if not options.watch:
         await process.stopping.wait()
         return
-    seen = await asyncio.to_thread(_fingerprint, options)
+    seen = objects.seen
     while not process.stopping.is_set():
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LOOK_SECONDS):
@@ -199,9 +199,9 @@ async def _reload(
     return objects
 
 
-def _fingerprint(options: Options) -> dict[Path, tuple[int, int, int]]:
+def _fingerprint(options: Options) -> Fingerprint:
     """What tells that a file was changed, added or removed."""
-    found = {}
+    found: Fingerprint = {}
     for path in options.paths:
         with contextlib.suppress(UserError):  # said by whoever loads it
             for file in documents.files([path], options.data):

@@ -20,7 +20,7 @@ def check(kind: Literal["jq", "lua"], text: str, limits: Limits | None = None) -
     with ours:
         with theirs:
             process = subprocess.Popen(  # noqa: S603 - our own worker, no shell
-                command(limits), stdin=theirs, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={}
+                command(limits), stdin=theirs.fileno(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={}
             )
         with process:
             try:

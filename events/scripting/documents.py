@@ -65,9 +65,8 @@ def _refuse(constant: str) -> NoReturn:
 
 
 def _kind(value: Any) -> str:
-    if isinstance(value, bool):
-        return "a bool"
-    return {str: "a string", list: "an array"}.get(type(value), "a number")
+    kinds: dict[type, str] = {bool: "a bool", str: "a string", list: "an array"}
+    return kinds.get(type(value), "a number")
 
 
 def write(value: Any) -> bytes:

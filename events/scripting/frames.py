@@ -1,4 +1,4 @@
-"""What goes over the socket between Keryx and its script worker: length-prefixed frames, answers in the order of requests."""
+"""What goes over the socket to the script worker and back: frames, answers in the order of requests."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from collections.abc import Iterator
 
 REQUEST = struct.Struct("<IBI")  # length of the payload, operation, number of the program
 ANSWER = struct.Struct("<IB")  # length of the payload, status
-
 
 
 class Kind(enum.Enum):

@@ -28,7 +28,7 @@ _PRELUDE = " ".join(
         # Objects have no order in gojq: wherever text is made of one, its keys come sorted; numbers as doubles.
         "def _json: tojson; def _string: tostring; def _format(f): format(f);",
         'def _number: if _json | contains(".") or contains("E") then . + 0 else . end;',
-        "def _plain: if type == \"number\" then _number elif type == \"array\" then map(_plain)",
+        'def _plain: if type == "number" then _number elif type == "array" then map(_plain)',
         'elif type == "object" then . as $o | reduce keys[] as $k ({}; .[$k] = ($o[$k] | _plain)) else . end;',
         "def tojson: _plain | _json;",
         'def tostring: if type == "string" then . else _plain | _string end;',
@@ -41,7 +41,7 @@ _PRELUDE = " ".join(
     )
 )
 # jq writes NaN as null and infinity as the largest double; Go refuses both. Only then is it worth a second look.
-_SUSPICIOUS = re.compile(rb"null|1\.7976931348623157e308")
+_SUSPICIOUS = re.compile(rb"null|1\.7976931348623157e\+308")
 _NON_FINITE = '\n) | .. | select(type == "number" and (isnan or isinfinite))'
 _LINE = re.compile(r"\bline (\d+)")
 
@@ -85,7 +85,7 @@ def _first(program: Any, document: bytes) -> Any:
     try:
         return next(iter(program.input_text(document.decode())), _ABSENT)
     except ValueError as error:
-        raise InvalidDocument(f"jq: {error}") from error
+        raise InvalidDocument(str(error)) from error
 
 
 def _explained(message: str) -> str:
@@ -95,8 +95,10 @@ def _explained(message: str) -> str:
         if line.startswith("jq: ") or not line.strip(" ^"):
             continue
         if _PRELUDE[:16] not in line:
-            found.append(_LINE.sub(lambda at: f"line {max(1, int(at[1]) - 1)}", line).replace(" at <top-level>,", " in"))
-    return "jq: " + " ".join(" ".join(found).split())
+            found.append(
+                _LINE.sub(lambda at: f"line {max(1, int(at[1]) - 1)}", line).replace(" at <top-level>,", " in")
+            )
+    return " ".join(" ".join(found).split())
 
 
 def _shown(value: Any) -> str:

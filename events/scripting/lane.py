@@ -1,8 +1,9 @@
 """One script worker and the requests that wait for it: started when needed, restarted when it dies.
 
-The worker runs requests in their order and sends each answer at once, so when it dies the first request without an answer
-was running. Where the worker's end says that the script did it (deadline, memory, crash) that request fails; where it may
-have been somebody else (a signal from outside) it gets a second chance. All others are sent again: scripts have no effects.
+The worker runs requests in their order and sends each answer at once, so when it dies the first request without an
+answer was running. Where the worker's end says that the script did it (deadline, memory, crash) that request fails;
+where it may have been somebody else (a signal from outside) it gets a second chance. All others are sent again: scripts
+have no effects.
 """
 
 from __future__ import annotations
@@ -85,14 +86,13 @@ class Lane:
             self._task = asyncio.create_task(self._supervise(), name=f"script worker {self._name}")
 
     async def aclose(self) -> None:
-        """End the worker; whoever still waits gets an error."""
+        """End the worker. Whoever still waits is cancelled: an error would be taken for the event's."""
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
         for request in self._waiting:
-            if not request.answer.done():
-                request.answer.set_exception(Stopped("Keryx is shutting down"))
+            request.answer.cancel()
         self._waiting.clear()
 
     # What the link calls.

@@ -11,7 +11,7 @@ import socket
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, cast
 
 from events.errors import KeryxError
 from events.scripting import frames
@@ -92,7 +92,7 @@ class Link(asyncio.Protocol):
         ours, theirs = socket.socketpair()
         with theirs:
             try:
-                ours.setblocking(False)
+                ours.setblocking(False)  # noqa: FBT003 - the standard library's
                 await self._loop.create_unix_connection(lambda: self, sock=ours)
             except BaseException:
                 ours.close()
@@ -101,7 +101,7 @@ class Link(asyncio.Protocol):
                 # From this thread, the loop's: see worker.py about the thread that spawns.
                 self._process = await asyncio.create_subprocess_exec(
                     *command(limits),
-                    stdin=theirs,
+                    stdin=theirs.fileno(),
                     stdout=asyncio.subprocess.DEVNULL,
                     stderr=asyncio.subprocess.DEVNULL,
                     env={},
@@ -146,8 +146,7 @@ class Link(asyncio.Protocol):
     # What asyncio calls.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.WriteTransport)
-        self._transport = transport
+        self._transport = cast("asyncio.WriteTransport", transport)  # uvloop's is none by name
 
     def data_received(self, data: bytes) -> None:
         for (status,), payload in self._incoming.feed(data):
@@ -159,7 +158,7 @@ class Link(asyncio.Protocol):
             else:
                 self._answers.answered(frames.Status(status), payload)
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, _error: Exception | None) -> None:
         if not self.closed.done():
             self.closed.set_result(None)
 

@@ -38,7 +38,7 @@ class _State:
         compile_, self.run, self.last_bytes = self.runtime.execute(sandbox, name="=sandbox", mode="t")
         compiled = compile_(text)
         if isinstance(compiled, tuple):
-            raise InvalidDocument(f"Lua: {_lines(compiled[1])}")
+            raise InvalidDocument(_lines(compiled[1]))
         self.chunk = compiled
 
 
@@ -65,7 +65,7 @@ class LuaScript:
             state.runtime.gccollect()
         self._state = state
         if not is_good:
-            raise InvalidDocument(f"Lua: {_lines(str(result))}")
+            raise InvalidDocument(_lines(str(result)))
         return result if self._is_filter else _json(result)
 
     def _run(self, state: _State, document: dict[str, Any], seconds: float) -> tuple[bool, Any]:

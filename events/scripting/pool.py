@@ -20,26 +20,23 @@ class Program(Generic[ResultT]):
     """One jq program or Lua script; `place` is where its author finds it. Made by `Scripts`."""
 
     def __init__(self, scripts: Scripts, kind: Kind, text: str, place: str) -> None:
-        self._scripts, self._kind, self._text, self.place = scripts, kind, text, place
-        self._number = scripts.number(kind, text)
+        self._scripts, self._kind, self.place = scripts, kind, place
+        self.number = scripts.number(kind, text)
+        self.definition = kind.value + text.encode("utf-8", "replace")
 
     async def run(self, data: bytes) -> ResultT:
-        """What the program makes of an event's data; TransformError (of a filter: FilterError) says why it makes none."""
+        """What the program makes of an event's data; TransformError (of a filter: FilterError) when that is nothing."""
         try:
-            return cast("ResultT", await self._ask(Operation.RUN, data))
+            return cast("ResultT", await self._scripts.ask(self, Operation.RUN, data))
         except (Refused, Stopped) as error:
             raise self._error(f"{self.place}: {error}") from error
 
     async def compile(self) -> None:
         """Compile it now, not with its first event; UserError when it cannot be."""
         try:
-            await self._ask(Operation.COMPILE, b"")
+            await self._scripts.ask(self, Operation.COMPILE, b"")
         except (Refused, Stopped) as error:
             raise UserError(str(error), path=self.place) from error
-
-    async def _ask(self, operation: Operation, payload: bytes) -> bytes | bool:
-        definition = self._kind.value + self._text.encode("utf-8", "replace")
-        return await self._scripts.ask(operation, self._number, definition, payload)
 
     @property
     def _error(self) -> type[EventError]:
@@ -90,13 +87,14 @@ class Scripts:
         """What a program is called between here and the workers; equal programs share one."""
         return self._numbers.setdefault((kind, text), len(self._numbers))
 
-    async def ask(self, operation: Operation, number: int, definition: bytes, payload: bytes) -> bytes | bool:
+    async def ask(self, program: Program[ResultT], operation: Operation, payload: bytes) -> bytes | bool:
         """One request of a program; Refused or Stopped when it has no answer."""
+        number = program.number
         lane = self._slow_lane if number in self._suspects else self._lane
         try:
-            return await lane.ask(Request(operation, number, definition, payload))
+            return await lane.ask(Request(operation, number, program.definition, payload))
         except Stopped as error:
             if number not in self._suspects:
                 self._suspects.add(number)
-                self._log.warning("A script was stopped and runs apart from now on", reason=str(error))
+                self._log.warning("A script was stopped; it runs apart now", place=program.place, reason=str(error))
             raise

@@ -1,11 +1,12 @@
 """The script worker: a small process that runs one script after the other and can do nothing else.
 
 Called as a script by `link.py`: `python -I -S worker.py <pid of keryx> <seconds> <bytes> <folder>…`, with a socket as
-standard input, no environment and nothing else open. The folders are where its modules are. It ends when the socket does.
+standard input, no environment and nothing else open. The folders are where its modules are. It ends when the socket
+does.
 
 The deadline is the kernel's: a timer of CPU time, started anew for each request, whose signal ends the process. Nothing
-in the process has to cooperate, and a machine that is busy with others takes no script's time away. RLIMIT_CPU cannot do
-that: it counts a process's whole life.
+in the process has to cooperate, and a machine that is busy with others takes no script's time away. RLIMIT_CPU cannot
+do that: it counts a process's whole life.
 """
 
 from __future__ import annotations
@@ -82,7 +83,7 @@ def _message(error: Exception) -> bytes:
 
 
 def serve(connection: socket.socket, worker: Worker, seconds: float) -> None:
-    """Answer until the other side is gone. Each answer is sent at once: the first one missing names the guilty script."""
+    """Answer until the other side is gone; each answer at once, so that the first one missing names the guilty."""
     from events.scripting import frames
 
     incoming = frames.Frames(frames.REQUEST)

@@ -1,57 +1,128 @@
 """Where the resource of a k8s or argoWorkflow trigger comes from, as JSON text of one object. Contract: sensors D.16.
 
-A kind of location is one reader in `READERS`; `inline` and `resource` need nothing from outside.
+    reading.py     what the kinds share
+    file.py url.py configmap.py    one kind each; `inline` and `resource` need nothing from outside
+
+A kind is a row in `READERS`. What is outside is asked at every attempt; an unchanged file or answer is not read again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+import asyncio
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 import orjson
 
 from events import yamls
-from events.errors import ActionError, UserError
+from events.backoff import Backoff, retry
+from events.errors import ActionError, CredentialError, KeryxError, UserError
 from events.kube import objects
 from events.problems import Problems
+from sensors.artifacts.configmap import ConfigMapReader
+from sensors.artifacts.file import FileReader
 from sensors.artifacts.locations import ArtifactLocation
+from sensors.artifacts.reading import Reader, Refused
+from sensors.artifacts.url import UrlReader
 from sensors.base import TriggerContext
 
-Reader = Callable[[ArtifactLocation, TriggerContext], Awaitable[str]]
+SECONDS = 30.0
+"""How long reading may take with all its tries."""
+_LARGE = 64 * 1024
 
 
-async def _inline(location: ArtifactLocation, _context: TriggerContext) -> str:
-    return location.inline or ""
+class _Text:
+    """A location that holds its own text."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    async def read(self) -> str:
+        return self._text
 
 
-async def _resource(location: ArtifactLocation, _context: TriggerContext) -> str:
-    return objects.encoded(location.resource).decode()
+def _configmap(location: ArtifactLocation, context: TriggerContext) -> Reader:
+    assert location.configmap is not None
+    return ConfigMapReader(location.configmap, context.secrets)
 
 
-# Kind -> what reads its text, YAML or JSON, at every attempt. A new kind is a module beside this one and a row here.
-READERS: Mapping[str, Reader] = MappingProxyType({"inline": _inline, "resource": _resource})
+def _file(location: ArtifactLocation, _context: TriggerContext) -> Reader:
+    assert location.file is not None
+    return FileReader(location.file)
+
+
+def _inline(location: ArtifactLocation, _context: TriggerContext) -> Reader:
+    return _Text(location.inline or "")
+
+
+def _resource(location: ArtifactLocation, _context: TriggerContext) -> Reader:
+    return _Text(objects.encoded(location.resource).decode())
+
+
+def _url(location: ArtifactLocation, context: TriggerContext) -> Reader:
+    assert location.url is not None
+    return UrlReader(location.url, context)
+
+
+# Kind -> its reader. A new kind is a module beside this one and a row here.
+READERS: Mapping[str, Callable[[ArtifactLocation, TriggerContext], Reader]] = MappingProxyType(
+    {"configmap": _configmap, "file": _file, "inline": _inline, "resource": _resource, "url": _url}
+)
 
 
 class Artifact:
-    """A location being read: its text at every attempt, parsed only when it is another one than before."""
+    """A location being read: its text at every attempt, parsed only when it is another one than before.
 
-    def __init__(self, location: ArtifactLocation, context: TriggerContext) -> None:
+    Contract D.16: five tries, whatever the trigger's own retryStrategy says; what cannot get better is tried once.
+    """
+
+    def __init__(
+        self,
+        location: ArtifactLocation,
+        context: TriggerContext,
+        *,
+        backoff: Backoff | None = None,
+        seconds: float = SECONDS,
+    ) -> None:
         self._location, self._context = location, context
+        self._backoff, self._seconds = backoff or Backoff(), seconds
+        self._kind = next(iter(location.given()), "")
+        self._reader: Reader | None = None
         self._text, self._json = "", ""
 
     async def load(self) -> str:
-        """JSON text of the object; ActionError when it cannot be had."""
-        kind = next(iter(self._location.given()), "")
-        reader = READERS.get(kind)
-        if reader is None:
-            raise ActionError(_missing(kind))
-        text = await reader(self._location, self._context)
+        """JSON text of the object; ActionError or CredentialError when it cannot be had."""
+        text = await self._read()
         if not self._json or text != self._text:
             try:
-                self._text, self._json = text, to_json(text)
+                # A large one is parsed beside the loop: others' events go on meanwhile.
+                parsed = to_json(text) if len(text) < _LARGE else await asyncio.to_thread(to_json, text)
             except UserError as error:
-                raise ActionError(f"artifact {kind!r}: {error}") from error
+                raise ActionError(f"artifact {self._kind!r}: {error}") from error
+            self._text, self._json = text, parsed
         return self._json
+
+    async def _read(self) -> str:
+        if self._reader is None:
+            if self._kind not in READERS:
+                raise ActionError(_missing(self._kind))
+            self._reader = READERS[self._kind](self._location, self._context)
+        failures: list[KeryxError] = []
+        try:
+            async with asyncio.timeout(self._seconds):
+                return await retry(
+                    self._backoff,
+                    self._reader.read,
+                    on_failure=lambda error, _number: failures.append(error),
+                    again=lambda error: (
+                        isinstance(error, ActionError | CredentialError) and not isinstance(error, Refused)
+                    ),
+                )
+        except TimeoutError as error:
+            reason = f": {failures[-1]}" if failures else ""
+            raise ActionError(f"artifact {self._kind!r}: not read within {self._seconds:g} s{reason}") from error
+        except ActionError as error:
+            raise ActionError(f"artifact {self._kind!r}: {error}") from error
 
 
 def to_json(text: str, *, on_duplicate: Callable[[str], None] = lambda _message: None) -> str:
@@ -85,6 +156,23 @@ def validate(location: ArtifactLocation | None, problems: Problems) -> None:
             to_json(location.inline or "", on_duplicate=lambda message: found.warn("", message))
         except UserError as error:
             found.error("", str(error))
+    else:
+        _validate_outside(location, problems)
+
+
+def _validate_outside(location: ArtifactLocation, problems: Problems) -> None:
+    """As upstream, only warned about: the trigger's parameters may put it right."""
+    if location.file is not None and not location.file.path:
+        problems.warn("file.path", "is empty: every attempt fails")
+    if location.url is not None:
+        if not location.url.path.lower().startswith(("http://", "https://")):
+            problems.warn("url.path", f"{location.url.path!r} is not an http or https URL", "write https://…")
+        if location.url.verify_cert is False:
+            problems.warn("url.verifyCert", "whoever answers is believed: the certificate is not verified")
+    if location.configmap is not None:
+        for field in ("name", "key"):
+            if not getattr(location.configmap, field):
+                problems.warn(f"configmap.{field}", "is empty: every attempt fails")
 
 
 def _missing(kind: str) -> str:

@@ -3,11 +3,12 @@
     data.py      values of the event's data compared with lists of values
     context.py   attributes of the event
     time.py      time of day
-    jmespath.py  an expression over the data, of our own and evaluated last
+    script.py    a Lua script over the data, the only kind that must be awaited: it runs in a worker
+    jmespath.py  an expression over the data, of our own
     verdict.py   what all of them answer
 
-`exprs`, `script` and a data filter's `template` need languages this version has not: validation refuses them, and an
-object that has them all the same lets no event pass on their account.
+`exprs` and a data filter's `template` need languages this version has not: validation refuses them, and an object that
+has them all the same lets no event pass on their account.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from typing import Protocol
 
 from events.event import Event
 from events.problems import Problems
-from sensors.filters import context, data, jmespath, time
+from events.scripting.pool import Scripts
+from sensors.filters import context, data, jmespath, script, time
 from sensors.filters.verdict import PASSED, Verdict, refused, undecided
 from sensors.types import EventDependency, EventDependencyFilter
 
@@ -36,11 +38,25 @@ class Kind(Protocol):
 class Filter:
     """The filters of one dependency, compiled once."""
 
-    def __init__(self, kinds: tuple[Kind, ...], *, is_either: bool) -> None:
-        self._kinds, self._is_either = kinds, is_either
+    def __init__(self, kinds: tuple[Kind, ...], *, is_either: bool, script: script.ScriptFilter | None = None) -> None:
+        self._kinds, self._is_either, self._script = kinds, is_either, script
+
+    async def decide(self, event: Event) -> Verdict:
+        """Whether the event passes, else why not."""
+        if self._script is None:
+            return self.accepts(event)
+        if not self._kinds:
+            return await self._script.check(event)
+        others = self.accepts(event)
+        if others.passed if self._is_either else others.is_error:
+            return others
+        last = await self._script.check(event)
+        if self._is_either:
+            return last if last.passed else _both(others, last)
+        return last if last.is_error or others.passed else others
 
     def accepts(self, event: Event) -> Verdict:
-        """Whether the event passes, else why not."""
+        """What all kinds but the script say."""
         return self._either(event) if self._is_either else self._all(event)
 
     def _all(self, event: Event) -> Verdict:
@@ -64,33 +80,40 @@ class Filter:
             refusals.append(verdict)
         if not refusals:
             return refused("none", "filtersLogicalOperator is `or` and there is no filter that could pass")
-        detail = "; ".join(verdict.detail for verdict in refusals)
-        error = next((verdict for verdict in refusals if verdict.is_error), None)
-        return undecided(error.reason, detail) if error else refused(refusals[0].reason, detail)
+        return _both(*refusals)
+
+
+def _both(*refusals: Verdict) -> Verdict:
+    """Several refusals as one: undecided if any is."""
+    detail = "; ".join(verdict.detail for verdict in refusals)
+    error = next((verdict for verdict in refusals if verdict.is_error), None)
+    return undecided(error.reason, detail) if error else refused(refusals[0].reason, detail)
 
 
 class _Missing:
-    """A kind of filter that this version lacks: it cannot be decided."""
+    """A kind of filter that cannot be decided, in this version or here."""
 
-    def __init__(self, reason: str) -> None:
-        self._verdict = undecided(reason, f"{reason}: {_NOT_YET}")
+    def __init__(self, reason: str, why: str = _NOT_YET) -> None:
+        self._verdict = undecided(reason, f"{reason}: {why}")
 
     def check(self, _event: Event) -> Verdict:
         return self._verdict
 
 
-def compile(dependency: EventDependency) -> Filter:
+def compile(dependency: EventDependency, scripts: Scripts | None = None) -> Filter:
     """The filter of a dependency. Never fails: what cannot be decided says so for each event, as upstream."""
     filters = dependency.filters
-    if dependency.transform is not None:
-        # Data that was to be changed first must not pass as it is.
-        return Filter((_Missing("transform"),), is_either=False)
     if filters is None:
         return Filter((), is_either=False)
-    return Filter(tuple(_kinds(filters)), is_either=dependency.filters_logical_operator == "or")
+    scripted = None
+    if filters.script and scripts is not None:
+        place = f"dependency {dependency.name}: filters.script"
+        scripted = script.ScriptFilter(filters.script, scripts, place)
+    kinds = tuple(_kinds(filters, has_scripts=scripts is not None))
+    return Filter(kinds, is_either=dependency.filters_logical_operator == "or", script=scripted)
 
 
-def _kinds(filters: EventDependencyFilter) -> list[Kind]:
+def _kinds(filters: EventDependencyFilter, *, has_scripts: bool) -> list[Kind]:
     kinds: list[Kind] = []
     if filters.exprs:
         kinds.append(_Missing("exprs"))
@@ -100,20 +123,16 @@ def _kinds(filters: EventDependencyFilter) -> list[Kind]:
         kinds.append(context.ContextFilter(filters.context))
     if filters.time is not None:
         kinds.append(time.TimeFilter(filters.time))
-    if filters.script:
-        kinds.append(_Missing("script"))
+    if filters.script and not has_scripts:
+        kinds.append(_Missing("script", "there is nothing here to run it"))
     if filters.jmespath:
         kinds.append(jmespath.JmespathFilter(filters.jmespath))
     return kinds
 
 
 def validate(dependency: EventDependency, problems: Problems) -> None:
-    """The rows on filters and transformations of contract D.15; paths are relative to the dependency."""
+    """The rows on filters of contract D.15; paths are relative to the dependency."""
     _check_operator(dependency.filters_logical_operator, "filtersLogicalOperator", problems)
-    if dependency.transform is not None:
-        problems.error("transform", f"transform {_NOT_YET}")
-        if dependency.transform.jmespath:
-            jmespath.validate(dependency.transform.jmespath, problems.at("transform.jmespath"))
     if dependency.filters is not None:
         _validate_kinds(dependency.filters, problems.at("filters"))
 
@@ -129,7 +148,7 @@ def _validate_kinds(filters: EventDependencyFilter, problems: Problems) -> None:
     if filters.time is not None:
         time.validate(filters.time, problems.at("time"))
     if filters.script:
-        problems.error("script", f"Lua scripts are a language that {_NOT_YET}", "compare values with `data`")
+        script.validate(filters.script, problems.at("script"))
     if filters.jmespath:
         jmespath.validate(filters.jmespath, problems.at("jmespath"))
 

@@ -121,7 +121,7 @@ class HttpTrigger(base.Trigger[HttpSpec]):
             problems.warn("payload", f"is absent: {method} is sent with an empty body")
         parameters.validate(spec.payload, problems.at("payload"), is_payload=True)
         if spec.tls is not None and (problem := spec.tls.problem()):
-            problems.error("tls", problem)
+            problems.warn("tls", f"{problem}: every attempt fails")
         _validate_headers(spec, problems)
 
     async def fetch(self) -> str:

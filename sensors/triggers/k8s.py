@@ -49,7 +49,7 @@ class K8sTrigger(base.Trigger[K8sSpec]):
         if problem := _operation_problem(spec):
             problems.error("operation", problem, did_you_mean(spec.operation, (CREATE, *LATER)))
         if spec.patch_strategy and spec.patch_strategy not in STRATEGIES:
-            problems.error("patchStrategy", f"unknown patch strategy {spec.patch_strategy!r}", " or ".join(STRATEGIES))
+            problems.warn("patchStrategy", f"unknown patch strategy {spec.patch_strategy!r}", " or ".join(STRATEGIES))
         for field, value in (("patchStrategy", spec.patch_strategy), ("liveObject", spec.live_object)):
             if value and (spec.operation or CREATE) == CREATE:
                 problems.warn(field, "means nothing with create")

@@ -41,7 +41,9 @@ class LogTrigger(base.Trigger[LogSpec]):
     @classmethod
     def validate(cls, spec: LogSpec, problems: Problems) -> None:
         if spec.unused_parameters is not None:
-            problems.warn("parameters", "has no effect: a log trigger has no parameters", "write them beside `template`")
+            problems.warn(
+                "parameters", "has no effect: a log trigger has no parameters", "write them beside `template`"
+            )
 
     async def fetch(self) -> str:
         return self._text

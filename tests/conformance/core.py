@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from events.errors import KeryxError
-from events.event import Event, utc_text
+from events.event import Event, decode
 
 ROOT = Path(__file__).parents[2]
 DIFFERENCES = ROOT / "docs" / "differences.md"
@@ -130,10 +130,12 @@ def payload(raw: Mapping[str, Any]) -> bytes | None:
 
 
 def event(raw: Mapping[str, Any]) -> Event:
-    """An event of an input."""
-    context = dict(raw["context"])
-    context["time"] = utc_text(context["time"]) if context.get("time") else ""
-    return Event(**context, data=payload(raw))
+    """An event of an input, read from the bus."""
+    members = {name: value for name, value in raw["context"].items() if value}
+    data = payload(raw)
+    if data is not None:
+        members["data_base64"] = base64.b64encode(data).decode()
+    return decode(json.dumps(members).encode())
 
 
 def events(case: Case) -> dict[str, Event]:

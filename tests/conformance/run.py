@@ -6,6 +6,7 @@ failed. Each case is counted once: `passed` are those that answer as upstream do
 
 from __future__ import annotations
 
+import logging
 import sys
 from pathlib import Path
 
@@ -20,6 +21,7 @@ def main(paths: list[str]) -> int:
     if not paths:
         print("usage: run.py FILE…", file=sys.stderr)
         return 2
+    logging.disable()  # failing triggers are the subject of some cases
     report = running.Report()
     for path in paths:
         for case in read(Path(path)):

@@ -223,13 +223,17 @@ def problems(key: str, **raw: Any) -> list[str]:
 GOOD = {"source": {"resource": WORKFLOW}}
 
 
+SECRET = {"name": "s", "key": "k"}
+S3 = {"endpoint": "h:9000", "bucket": {"name": "b", "key": "k"}, "accessKey": SECRET, "secretKey": SECRET}
+
+
 @pytest.mark.parametrize(
     ("key", "raw", "expected"),
     [
         ("k8s", GOOD, []),
         ("k8s", GOOD | {"operation": "create"}, []),
         ("k8s", GOOD | {"operation": ""}, []),
-        ("k8s", {}, ["error: k8s.source: required (give one of: inline, resource)"]),
+        ("k8s", {}, ["error: k8s.source: required (give one of: configmap, file, inline, resource, url)"]),
         (
             "k8s",
             GOOD | {"operation": "patch", "patchStrategy": "application/merge-patch+json"},
@@ -243,12 +247,16 @@ GOOD = {"source": {"resource": WORKFLOW}}
         ("k8s", GOOD | {"liveObject": True}, ["warning: k8s.liveObject: means nothing with create"]),
         (
             "k8s",
-            {"source": {"url": {"path": "https://h"}}},
-            ["error: k8s.source.url: artifact 'url' comes in a later version"],
+            {"source": {"s3": S3}},
+            ["error: k8s.source.s3: artifact 's3' comes in a later version"],
         ),
         ("argoWorkflow", GOOD, []),  # A3
         ("argoWorkflow", GOOD | {"operation": "submit", "args": ["-p", "a=b"]}, []),
-        ("argoWorkflow", {}, ["error: argoWorkflow.source: required (give one of: inline, resource)"]),
+        (
+            "argoWorkflow",
+            {},
+            ["error: argoWorkflow.source: required (give one of: configmap, file, inline, resource, url)"],
+        ),
         (
             "argoWorkflow",
             GOOD | {"operation": "resubmit", "args": ["--memoized"]},

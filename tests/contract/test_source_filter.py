@@ -97,14 +97,14 @@ async def test_without_a_filter_everything_is_published(member: Member, broker: 
     assert dropped(member) == (None, None)
 
 
-async def test_a_bus_that_is_away_is_not_asked_about_what_is_dropped(member: Member, broker: MemoryBroker) -> None:
+async def test_a_bus_that_is_away_is_not_asked_about_what_is_dropped(member: Member) -> None:
     async with member.running(fake=filtering("pass")):
         await until(lambda: Filtered.contexts)
-        broker.up = False
+        member.bus.cut()
         await emit(b'{"pass":false}')
         with pytest.raises(Unavailable):
             await emit(b'{"pass":true}')
-        broker.up = True
+        member.bus.mend()
 
 
 async def test_an_event_with_a_bad_filter_is_not_started_and_its_siblings_are(

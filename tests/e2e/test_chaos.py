@@ -35,6 +35,8 @@ from support.keryx import (
 )
 from support.nats_server import NatsServer, free_port
 
+REPEATS = 100
+"""Two windows of 32 firings that a crash may repeat, and what its senders tried again."""
 RESUME_SECONDS = 10.0
 """P3: within this long after the bus is back, events are accepted and acted on again."""
 
@@ -129,13 +131,9 @@ async def test_nothing_acknowledged_is_lost_when_the_process_is_killed_at_any_mo
             await until(lambda: len(posts.accepted) >= reached, what=lambda: run.err)
         assert len(posts.accepted) >= 1000
         await all_acted_on(posts.accepted, sink, run)
-        _is_in_order(sink.numbers, posts)
+        repeats = len(sink.numbers) - len(set(sink.numbers))
+        assert repeats <= 4 * rounds * REPEATS, "a crash repeats what was not remembered yet, and no more"
         assert await run.stop() == 0
-
-
-def _is_in_order(numbers: list[int], posts: Poster) -> None:
-    """A repeat after a crash goes back a little, once per life; between, the order of the bus holds."""
-    assert max(Counter(numbers).values()) < 12, Counter(numbers).most_common(3)
 
 
 async def test_at_most_once_acts_on_nothing_twice_and_reports_what_was_interrupted(
@@ -154,14 +152,15 @@ async def test_at_most_once_acts_on_nothing_twice_and_reports_what_was_interrupt
                 interrupted += sum(line["count"] for line in run.said("Firings were interrupted"))
                 run.kill()
                 await (run.start()).ready()
-        posts.accepted.extend(range(10_000, 10_001)) if await posts.post(10_000) != 200 else None
-        await until(lambda: 10_000 in sink.numbers, what=lambda: run.err)
-        await until(lambda: len(sink.answered) >= len(sink.bodies) - interrupted - 64 * 4)
+        await posts.post_until_accepted(1_000_000)
+        await until(lambda: 1_000_000 in sink.numbers, what=lambda: run.err)
         interrupted += sum(line["count"] for line in run.said("Firings were interrupted"))
         twice = [number for number, count in Counter(sink.numbers).items() if count > 1]
         assert not twice
-        missing = set(posts.accepted) - set(sink.numbers)
-        assert len(missing) <= interrupted, f"{len(missing)} events neither acted on nor among {interrupted} reported"
+        await until(
+            lambda: len(set(posts.accepted) - set(sink.numbers)) <= interrupted,
+            what=lambda: f"not acted on: {set(posts.accepted) - set(sink.numbers)}, reported: {interrupted}",
+        )
         assert await run.stop() == 0
 
 
@@ -236,12 +235,11 @@ async def _resumes(posts: Poster, sink: Sink, run: Keryx, what: str) -> None:
     """Events that are posted from now on are accepted and acted on, soon."""
     began = time.monotonic()
     await until(lambda: posts.times and posts.times[-1] > began, RESUME_SECONDS, lambda: run.err)
-    accepted = time.monotonic() - began
-    await until(lambda: sink.times and sink.times[-1] > posts.times[-1] - 1 > began - 1, 5, lambda: run.err)
-    known = len(posts.accepted)
-    await until(lambda: posts.accepted[known - 1] in sink.numbers, RESUME_SECONDS, lambda: run.err)
-    print(f"{what}: accepts after {accepted:.2f} s, acts after {time.monotonic() - began:.2f} s")
-    assert time.monotonic() - began < RESUME_SECONDS
+    accepted, number = time.monotonic() - began, posts.accepted[-1]
+    await until(lambda: number in sink.numbers, RESUME_SECONDS, lambda: run.err)
+    acted = time.monotonic() - began
+    print(f"{what}: accepts after {accepted:.2f} s, acts after {acted:.2f} s")
+    assert acted < RESUME_SECONDS
 
 
 # ---- signals

@@ -275,7 +275,8 @@ async def test_a_port_in_use_is_said_before_anything_starts(tmp_path: Path, sink
         write(tmp_path / "in/all.yaml", webhook(port), relay(sink.url, at_least_once=True))
         result = run_to_end("run", tmp_path / "in", "--data", tmp_path / "data")
     assert result.returncode == 2
-    assert f"all.yaml: EventSource/hooks: spec.webhook.posted.port: cannot listen on 127.0.0.1:{port}" in result.stderr
+    said = f"all.yaml:9:7: EventSource/hooks: spec.webhook.posted.port: cannot listen on 127.0.0.1:{port}"
+    assert said in result.stderr
     assert not (tmp_path / "data/bus").exists()
 
 

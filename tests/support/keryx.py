@@ -287,7 +287,6 @@ class Sink:
                 writer.write(b"HTTP/1.1 %d Said\r\nContent-Length: 0\r\n\r\n" % self.status)
                 await writer.drain()
                 self.answered.append(body)
-        writer.close()
 
 
 @asynccontextmanager
@@ -302,8 +301,11 @@ async def http_sink(port: int = 0) -> AsyncIterator[Sink]:
         try:
             await sink.serve(reader, writer)
         except asyncio.CancelledError:
-            writer.transport.abort()
+            pass  # the end of the sink, not of the test
         finally:
+            writer.transport.abort()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
             tasks.discard(task)
 
     server = await asyncio.start_server(serve, "127.0.0.1", port)

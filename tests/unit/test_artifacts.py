@@ -94,7 +94,7 @@ async def test_malformed_text_is_refused_at_validation_and_fails_at_run_time(tex
 
 
 def test_a_key_given_twice_is_only_a_warning() -> None:
-    problem = "source.inline: line 2, column 4: 'a' is given twice, the last one counts"
+    problem = "source.inline: line 2, column 1: 'a' is given twice, the last one counts"
     assert found(location(inline="a: 1\na: 2")) == [("warning", problem)]
 
 
@@ -131,9 +131,6 @@ async def test_of_inline_and_resource_inline_counts_with_a_warning() -> None:
     [
         ("s3", S3),
         ("git", GIT),
-        ("file", {"path": "/a"}),
-        ("url", {"path": "https://h/a", "verifyCert": True}),
-        ("configmap", {"name": "c", "key": "k"}),
     ],
 )
 async def test_what_comes_later_is_refused_with_the_reason(kind: str, raw: Any) -> None:
@@ -141,6 +138,24 @@ async def test_what_comes_later_is_refused_with_the_reason(kind: str, raw: Any) 
     assert found(location(**{kind: raw})) == [("error", f"source.{kind}: {problem}")]
     with pytest.raises(ActionError, match=problem):
         await load(**{kind: raw})
+
+
+@pytest.mark.parametrize(
+    ("raw", "paths"),
+    [
+        ({"file": {"path": "/a"}}, []),
+        ({"file": {}}, ["source.file.path"]),
+        ({"url": {"path": "https://h/a", "verifyCert": True}}, []),
+        ({"url": {"path": "http://h/a"}}, []),
+        ({"url": {"path": "s3://h/a", "verifyCert": False}}, ["source.url.path", "source.url.verifyCert"]),
+        ({"configmap": {"name": "c", "key": "k"}}, []),
+        ({"configmap": {}}, ["source.configmap.name", "source.configmap.key"]),
+    ],
+)
+def test_what_is_outside_is_warned_about_where_it_looks_wrong(raw: dict[str, Any], paths: list[str]) -> None:
+    assert [(severity, text.partition(": ")[0]) for severity, text in found(location(**raw))] == [
+        ("warning", path) for path in paths
+    ]
 
 
 @pytest.mark.parametrize("where", [None, ArtifactLocation()])

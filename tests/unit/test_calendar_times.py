@@ -8,7 +8,6 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from events import cron
 from events.errors import UserError
 from eventsources.calendar_times import Times, exclusion_dates, go_time, parse_go_time
 

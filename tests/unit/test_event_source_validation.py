@@ -9,7 +9,6 @@ import pytest
 from events.errors import InvalidObject
 from events.problems import Problem, Severity
 from eventsources import validation
-from eventsources.registry import SOURCES
 from eventsources.types import EventSource
 
 HOOK = {"endpoint": "/hook", "port": "12000", "method": "POST"}

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from events.errors import TransformError, UserError
+from events.errors import TransformError
 from events.event import Event
-from sensors.jmespath_transform import JmespathTransform
+from events.problems import Problems
+from sensors import transform
+from sensors.transform import JmespathTransform
+from sensors.types import EventDependencyTransformer
 
 
 def event(data: bytes | None) -> Event:
@@ -21,15 +24,15 @@ def event(data: bytes | None) -> Event:
         ("@", b"[1]", b"[1]"),
     ],
 )
-def test_the_result_replaces_the_data_and_nothing_else(text: str, data: bytes, result: bytes) -> None:
+async def test_the_result_replaces_the_data_and_nothing_else(text: str, data: bytes, result: bytes) -> None:
     before = event(data)
-    after = JmespathTransform(text).apply(before)
+    after = await JmespathTransform(text).apply(before)
     assert (after.data, after.datacontenttype) == (result, "application/json")
     assert (after.id, after.source, after.type, after.subject) == (before.id, before.source, before.type, "e")
 
 
-def test_an_event_without_data_stays_as_it_is() -> None:
-    assert JmespathTransform("a").apply(event(None)) == event(None)
+async def test_an_event_without_data_stays_as_it_is() -> None:
+    assert await JmespathTransform("a").apply(event(None)) == event(None)
 
 
 @pytest.mark.parametrize(
@@ -41,11 +44,14 @@ def test_an_event_without_data_stays_as_it_is() -> None:
         ("a", b"", "not JSON"),
     ],
 )
-def test_what_gives_no_data_is_a_transform_error(text: str, data: bytes, message: str) -> None:
+async def test_what_gives_no_data_is_a_transform_error(text: str, data: bytes, message: str) -> None:
     with pytest.raises(TransformError, match=message):
-        JmespathTransform(text).apply(event(data))
+        await JmespathTransform(text).apply(event(data))
 
 
-def test_what_does_not_compile_is_refused_at_once() -> None:
-    with pytest.raises(UserError, match="at column 3"):
-        JmespathTransform("a b")
+async def test_what_does_not_compile_is_said_at_validation_and_for_each_event() -> None:
+    problems = Problems()
+    transform.validate(EventDependencyTransformer(jmespath="a b"), problems)
+    assert [problem.path for problem in problems.errors] == ["jmespath"]
+    with pytest.raises(TransformError, match="at column 3"):
+        await JmespathTransform("a b").apply(event(b"{}"))

@@ -41,7 +41,7 @@ ALO = {"atLeastOnce": True}
         (trigger(), []),
         ({}, [f"error {T}.template"]),
         (trigger(template={"name": ""}), [f"error {T}.template.name"]),
-        ({"template": {"name": "t"}}, [f"error {T}.template"]),
+        ({"template": {"name": "t"}}, [f"warning {T}.template"]),
         ({"template": {"name": "t", "slack": {}}}, [f"error {T}.template.slack"]),
         (trigger(template={"slack": {}}), [f"warning {T}.template.slack"]),
         (

@@ -73,7 +73,7 @@ def test_an_anchor_ends_with_its_document() -> None:
 def test_a_key_given_twice_is_told_and_the_last_one_counts() -> None:
     told: list[str] = []
     assert yamls.load_one("a: 1\nb:\n  c: 1\n  c: 2\n", on_duplicate=told.append) == {"a": 1, "b": {"c": 2}}
-    assert told == ["line 4, column 6: 'c' is given twice, the last one counts"]
+    assert told == ["line 4, column 3: 'c' is given twice, the last one counts"]
 
 
 BOMB = "a: &a [xxxxxxxxxx]\n" + "".join(

@@ -36,6 +36,7 @@ from events.expressions.expr.values import (
     encoded,
     from_float,
     go_type,
+    sized,
     text,
     to_int,
     wrap,
@@ -134,9 +135,9 @@ def floating(_frame: Frame, value: Any) -> float:
     raise FilterError(f"float: {value[:40]!r} is not a number in range")
 
 
-def string(_frame: Frame, value: Any) -> str:
+def string(frame: Frame, value: Any) -> str:
     """A value as Go prints it."""
-    return go_text(value)
+    return value if type(value) is str else go_text(value, frame.spend)
 
 
 def _extreme(beats: Callable[[Any, Any], bool]) -> Builtin:
@@ -188,23 +189,36 @@ def median(frame: Frame, value: Any) -> float:
     return found[half] if len(found) % 2 else (found[half - 1] + found[half]) / 2
 
 
-def to_json(_frame: Frame, value: Any) -> str:
+def to_json(frame: Frame, value: Any) -> str:
     """JSON, indented by two spaces."""
-    return json_text(value, "  ")
+    return json_text(value, "  ", frame.spend)
 
 
-def from_json(_frame: Frame, value: Any) -> Any:
+def to_compact_json(frame: Frame, value: Any) -> str:
+    """JSON on one line; empty when it cannot be written."""
+    try:
+        return json_text(value, "", frame.spend)
+    except FilterError:
+        frame.spend(0)  # if that was the reason
+        return ""
+
+
+def from_json(frame: Frame, value: Any) -> Any:
     """The value of a JSON text; numbers are floats."""
-    return parse(encoded(text(value)))
+    document = text(value)
+    frame.spend(document.count(",") + document.count("[") + (len(document) >> 7))
+    return parse(encoded(document))
 
 
-def to_base64(_frame: Frame, value: Any) -> str:
+def to_base64(frame: Frame, value: Any) -> str:
     """Standard base64."""
-    return base64.b64encode(encoded(text(value))).decode()
+    frame.spend(len(text(value)) >> 8)
+    return sized(base64.b64encode(encoded(value)).decode())
 
 
-def from_base64(_frame: Frame, value: Any) -> str:
+def from_base64(frame: Frame, value: Any) -> str:
     """What standard base64 holds; line breaks are let through."""
+    frame.spend(len(text(value)) >> 8)
     try:
         plain = text(value).replace("\r", "").replace("\n", "").encode("ascii")
         return base64.b64decode(plain, validate=True).decode("utf-8", "surrogateescape")
@@ -303,9 +317,10 @@ def cut(value: Any, start: int, end: int) -> Any:
     return value[start:end] if type(value) in (list, range) else type(value)(value[start:end])
 
 
-def _map(name: str, value: Any) -> dict[Any, Any]:
+def _map(name: str, frame: Frame, value: Any) -> dict[Any, Any]:
     if not isinstance(value, dict):
         raise _refused(name, value)
+    frame.spend(len(value) >> 2)
     return value
 
 
@@ -313,25 +328,26 @@ def _key(key: Any) -> Any:
     return key.value if isinstance(key, Key) else key
 
 
-def keys(_frame: Frame, value: Any) -> list[Any]:
+def keys(frame: Frame, value: Any) -> list[Any]:
     """The keys of a map."""
-    return [_key(key) for key in _map("keys", value)]
+    return [_key(key) for key in _map("keys", frame, value)]
 
 
-def values_of(_frame: Frame, value: Any) -> list[Any]:
+def values_of(frame: Frame, value: Any) -> list[Any]:
     """The values of a map."""
-    return list(_map("values", value).values())
+    return list(_map("values", frame, value).values())
 
 
-def to_pairs(_frame: Frame, value: Any) -> Pairs:
+def to_pairs(frame: Frame, value: Any) -> Pairs:
     """A map as a list of pairs."""
-    return Pairs(Pair((_key(key), inner)) for key, inner in _map("toPairs", value).items())
+    return Pairs(Pair((_key(key), inner)) for key, inner in _map("toPairs", frame, value).items())
 
 
-def from_pairs(_frame: Frame, value: Any) -> AnyMap:
+def from_pairs(frame: Frame, value: Any) -> AnyMap:
     """A list of pairs as a map."""
     if not isinstance(value, LISTS):
         raise _refused("fromPairs", value)
+    frame.spend(len(value))
     found = AnyMap()
     for pair in value:
         if not isinstance(pair, LISTS) or len(pair) != 2:

@@ -12,7 +12,6 @@ from events.expressions.expr.builtins import fetch
 from events.expressions.expr.frame import Frame
 from events.expressions.expr.layouts import formatted, written
 from events.expressions.expr.signatures import METHODS
-from events.expressions.expr.texts import json_text
 from events.expressions.expr.times import DURATION_METHODS, TIME_METHODS
 from events.expressions.expr.types import Type
 from events.expressions.expr.values import Function, fits, go_type
@@ -60,17 +59,10 @@ def _check(name: str, signature: Type, given: list[Any]) -> None:
             raise FilterError(f"{name} takes {wanted} as argument {index + 1}, not {go_type(value)}")
 
 
-def _to_json(_frame: Frame, value: Any) -> str:
-    try:
-        return json_text(value)
-    except FilterError:
-        return ""
-
-
 def _json_path(frame: Frame, document: str, path: str) -> Any:
     from events.expressions.expr.jsonpath import query
 
-    frame.spend(len(document) >> 7)
+    frame.spend(document.count(",") + document.count("[") + (len(document) >> 7))
     return query(document, path, frame.spend)
 
 
@@ -78,6 +70,6 @@ EXTRA: dict[str, Function] = {
     "asInt": Function("asInt", types.parse("func(any) any"), builtins.integer),
     "asFloat": Function("asFloat", types.parse("func(any) any"), builtins.floating),
     "jsonpath": Function("jsonpath", types.parse("func(string, string) any"), _json_path),
-    "toJson": Function("toJson", types.parse("func(any) string"), _to_json),
+    "toJson": Function("toJson", types.parse("func(any) string"), builtins.to_compact_json),
 }
 """Names every filter has, over keys of the data (eventsources 1.9); `sprig` is in its own module."""

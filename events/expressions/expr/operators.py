@@ -240,7 +240,7 @@ def contained(needle: Any, collection: Any, spend: Spend | None = None) -> bool:
             return needle.is_integer() and int(needle) in collection
         return type(needle) in NUMBERS and int(needle) in collection
     if isinstance(collection, list):
-        return any(equal(value, needle, spend) for value in collection)
+        return _in_list(needle, collection, spend)
     if isinstance(collection, dict):
         return in_map(needle, collection)
     if type(collection) is Time:
@@ -248,6 +248,18 @@ def contained(needle: Any, collection: Any, spend: Spend | None = None) -> bool:
             raise mismatch("in", needle, collection)
         return needle in ("wall", "ext", "loc")
     raise mismatch("in", needle, collection)
+
+
+def _in_list(needle: Any, collection: list[Any], spend: Spend | None) -> bool:
+    looked, found = 0, False
+    for value in collection:
+        looked += 1
+        if equal(value, needle, spend):
+            found = True
+            break
+    if spend is not None:
+        spend(looked >> 2)
+    return found
 
 
 def in_map(needle: Any, collection: dict[Any, Any]) -> bool:

@@ -6,7 +6,7 @@ functions made to be slow (keys, certificates, password hashes).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache, partial
 from typing import Any
@@ -33,6 +33,7 @@ from events.expressions.expr.values import (
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LONGEST = 100_000
+_SPANS = frozenset({"until", "untilStep", "seq"})
 _COUNTED = frozenset(
     [
         "repeat",
@@ -79,9 +80,9 @@ def _regex_match(pattern: str, text: str) -> bool:
 
 
 def _call(name: str, result: Type, frame: Frame, *given: Any) -> Any:
-    frame.spend(20 + (sum(len(value) for value in given if type(value) is str) >> 6))
-    if name in _COUNTED:
-        _check_size(name, given)
+    frame.spend(20 + (_weight(given, frame.steps) << (3 if "egex" in name else 0)))
+    if name in _COUNTED or name in _SPANS:
+        frame.spend(_size(name, given))
     try:
         found = _functions()[name](*[_out(value) for value in given])
     except FilterError:
@@ -94,11 +95,31 @@ def _call(name: str, result: Type, frame: Frame, *given: Any) -> Any:
     return _in(name, found, result)
 
 
-def _check_size(name: str, given: tuple[Any, ...]) -> None:
-    count = next((value for value in given if type(value) is int), 0)
+def _weight(given: Sequence[Any], most: int) -> int:
+    """About the microseconds a function needs to go through its arguments; counting ends at `most`."""
+    pending, weight = [*given], 0
+    while pending and weight <= most:
+        value = pending.pop()
+        weight += 1
+        if type(value) is str:
+            weight += len(value) >> 1
+        elif value is not functions() and isinstance(value, dict):
+            pending += value.values()
+        elif isinstance(value, list):
+            pending += value
+        elif isinstance(value, range):
+            weight += len(value)
+    return weight
+
+
+def _size(name: str, given: Sequence[Any]) -> int:
+    """How much a function makes that is told how much to make; FilterError when it is too much."""
+    counts = [abs(value) for value in given if type(value) is int]
+    most = sum(counts) if name in _SPANS else max(counts, default=0)
     longest = max((len(value) for value in given if type(value) is str), default=0)
-    if abs(count) > _LONGEST or abs(count) * longest > MAX_TEXT:
-        raise FilterError(f"sprig.{name}: {count} is too many")
+    if most > _LONGEST or most * longest > MAX_TEXT:
+        raise FilterError(f"sprig.{name}: {most} is too many")
+    return most
 
 
 def _out(value: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 from typing import Any
 
 from events import rawjson
@@ -13,7 +14,12 @@ from events.expressions.expr.operators import Key
 from events.expressions.expr.times import Duration, Location, Month, Time, Weekday
 from events.expressions.expr.values import LISTS, AnyMap, Function, Groups, NilList, NilStrings, encoded, go_type, sized
 
+Spend = Callable[[int], None]
 _INVALID = re.compile("[\udc80-\udcff]")
+
+
+def _unlimited(_size: int) -> None:
+    """Nobody counts."""
 
 
 def _digits(value: float) -> tuple[str, int]:
@@ -52,12 +58,12 @@ def float_text(value: float) -> str:
     return sign + _positional(digits, exponent)
 
 
-def go_text(value: Any) -> str:
-    """A value as %v prints it; FilterError when it is too large."""
-    return sized(_text(value))
+def go_text(value: Any, spend: Spend = _unlimited) -> str:
+    """A value as %v prints it; FilterError when it is too large. `spend` hears of every element before it is written."""
+    return sized(_text(value, spend))
 
 
-def _text(value: Any) -> str:
+def _text(value: Any, spend: Spend) -> str:
     kind = type(value)
     if kind is str:
         return str(value)
@@ -74,27 +80,29 @@ def _text(value: Any) -> str:
     if isinstance(value, Time):
         return layouts.written(value)
     if isinstance(value, LISTS):
-        return f"[{' '.join(map(_text, value))}]"
+        spend(len(value) + 1)
+        return f"[{' '.join(_text(item, spend) for item in value)}]"
     if isinstance(value, dict):
+        spend(len(value) + 1)
         items = sorted(value.items(), key=lambda item: _order(item[0]))
-        return f"map[{' '.join(f'{_text(key)}:{_text(inner)}' for key, inner in items)}]"
+        return f"map[{' '.join(f'{_text(key, spend)}:{_text(inner, spend)}' for key, inner in items)}]"
     if isinstance(value, Key):
-        return _text(value.value)
+        return _text(value.value, spend)
     return "0x1" if isinstance(value, Function) else str(value)
 
 
 def _order(key: Any) -> tuple[int, float, bytes]:
     """Numbers, then texts, each in their order."""
     inner = key.value if isinstance(key, Key) else key
-    return (0, float(inner), b"") if isinstance(inner, int | float) else (1, 0.0, encoded(_text(inner)))
+    return (0, float(inner), b"") if isinstance(inner, int | float) else (1, 0.0, encoded(_text(inner, _unlimited)))
 
 
-def json_text(value: Any, indent: str = "") -> str:
-    """A value as Go's encoding/json writes it; FilterError for what it refuses."""
-    return sized(_json(value, indent, "\n" if indent else ""))
+def json_text(value: Any, indent: str = "", spend: Spend = _unlimited) -> str:
+    """A value as Go's encoding/json writes it; FilterError for what it refuses, or when it is too large."""
+    return sized(_json(value, indent, "\n" if indent else "", spend))
 
 
-def _json(value: Any, indent: str, line: str) -> str:
+def _json(value: Any, indent: str, line: str, spend: Spend) -> str:
     kind = type(value)
     if kind is str:
         return _json_string(value)
@@ -116,11 +124,15 @@ def _json(value: Any, indent: str, line: str) -> str:
         raise FilterError(f"{go_type(value)} cannot be written as JSON")
     inner = line + indent
     if isinstance(value, LISTS):
-        return _wrapped("[]", [_json(item, indent, inner) for item in value], inner, line)
+        spend(len(value) + 1)
+        return _wrapped("[]", [_json(item, indent, inner, spend) for item in value], inner, line)
     if isinstance(value, dict):
+        spend(len(value) + 1)
         colon = ": " if indent else ":"
         keys = sorted(value, key=encoded)
-        return _wrapped("{}", [_json_string(k) + colon + _json(value[k], indent, inner) for k in keys], inner, line)
+        return _wrapped(
+            "{}", [_json_string(k) + colon + _json(value[k], indent, inner, spend) for k in keys], inner, line
+        )
     return "{}"
 
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from conformance.core import AS_UPSTREAM, Case, Error, Outcome, attempt, judge
+
 from events import cron, rawjson
 from eventsources.calendar_times import Times
 

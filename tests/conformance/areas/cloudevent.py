@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from conformance.core import Case, Error, Outcome, attempt, judge, payload, recorded, text
+
 from events.event import decode, describe, from_wire, published, to_wire
 
 

@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 from conformance.core import AS_UPSTREAM, Case, Error, Outcome, attempt, judge
+
 from sensors import conditions
 
 NAME = re.compile(r"[^\W\d_][\w-]*")

@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 from conformance.core import Case, Outcome, attempt, judge
+
 from eventsources import filters
 from eventsources.sources.webhook import WebhookSource
 

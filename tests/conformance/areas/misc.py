@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from conformance.core import Case, NotCovered, Outcome, attempt, judge, recorded
+
 from events import durations
 from events.backoff import Backoff, number
 from eventsources.calendar_times import exclusion_dates

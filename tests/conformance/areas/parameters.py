@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from conformance.core import AS_UPSTREAM, Case, Error, NotCovered, Outcome, attempt, events, judge, recorded, slim
+
 from sensors import kubernetes_objects, parameters, types
 
 NOT_YET = "not in this version"

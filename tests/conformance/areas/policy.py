@@ -8,9 +8,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from conformance.core import Case, Error, NotCovered, Outcome, attempt, judge, recorded
 from support.kube_server import KubeServer
 
-from conformance.core import Case, Error, NotCovered, Outcome, attempt, judge, recorded
 from events.errors import KeryxError
 from events.kube import objects
 from events.kube.api import Resource

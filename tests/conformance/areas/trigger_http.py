@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+from conformance.core import AS_UPSTREAM, Case, Error, NotCovered, Outcome, events, judge, recorded
 from support.http_target import Received, http_target, redirect, status
 
-from conformance.core import AS_UPSTREAM, Case, Error, NotCovered, Outcome, events, judge, recorded
 from events.credentials import Credentials
 from events.errors import KeryxError
 from events.logs import Log

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from conformance.core import AS_UPSTREAM, Case, Error, NotCovered, Outcome, judge
+
 from eventbus import validation as bus_validation
 from eventbus.types import EventBus
 from events.errors import InvalidObject
@@ -63,6 +64,12 @@ def refused(_case: Case) -> Any:
     return Error()
 
 
+def not_compiling(case: Case) -> Any:
+    """T2: a program that does not compile is refused; of two languages one counts, with a warning."""
+    both = any(one["transform"].keys() >= {"jq", "script"} for one in case.input["object"]["spec"]["dependencies"])
+    return AS_UPSTREAM if both else Error()
+
+
 INTENTS = {
     "B1": refused,
     "E9": refused,
@@ -72,5 +79,5 @@ INTENTS = {
     "N9": refused,
     "N12": refused,
     "R7": refused,
-    "T2": refused,
+    "T2": not_compiling,
 }

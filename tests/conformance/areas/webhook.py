@@ -9,9 +9,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from conformance.core import AS_UPSTREAM, Case, Error, NotCovered, Outcome, as_bytes, attempt, judge, recorded
 from support.webhooks import World, world
 
-from conformance.core import AS_UPSTREAM, Case, Error, NotCovered, Outcome, as_bytes, attempt, judge, recorded
 from events.errors import Unavailable
 from events.logs import Log
 from events.problems import Problems

@@ -1,0 +1,38 @@
+"""The recorded cases of `tests/conformance/cases/`, one test for each area."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from conformance import running
+from conformance.core import Case, read
+
+CASES = Path(__file__).parent / "cases"
+
+
+def by_area() -> Mapping[str, list[Case]]:
+    found: dict[str, list[Case]] = defaultdict(list)
+    for path in sorted(CASES.glob("*.jsonl*")):
+        for case in read(path):
+            found[case.area].append(case)
+    return found
+
+
+ALL = by_area()
+
+
+@pytest.mark.parametrize("area", sorted(running.AREAS))
+def test_answers_are_upstreams_or_our_documented_ones(area: str) -> None:
+    report = running.Report()
+    for case in ALL[area]:
+        report.add(case, running.run(case))
+    assert not report.failures, "\n".join(["", *report.failures])
+
+
+def test_departures_by_case_are_few() -> None:
+    listed = running.differences().cases
+    assert listed <= {case.id for cases in ALL.values() for case in cases}
+    assert len(listed) <= 0.02 * sum(map(len, ALL.values()))
