@@ -7,7 +7,7 @@ Compiled once per object; what depends on an event is looked up, never parsed as
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -26,7 +26,7 @@ YAML_TYPE = "application/yaml"
 OPERATIONS = ("", "overwrite", "append", "prepend")
 Events = Mapping[str, Event]
 
-_NO_TEMPLATES = "Go templates are not in this version of Keryx"
+_SHOWN = 80
 # A place that can be written without reading what is there: no index, no operator, nothing to escape.
 _PLAIN_DEST = re.compile(r"[A-Za-z_$][\w$/ -]*(?:\.[A-Za-z_$][\w$/ -]*)*", re.ASCII)
 _NEEDS_ESCAPE = re.compile(r'[^ -\x7f]|["\\]')
@@ -70,7 +70,8 @@ class Source:
         self._is_data = bool(spec.data_key or spec.data_template)
         key = spec.data_key if self._is_data else spec.context_key
         self._key = _path(key, where) if key else None
-        self._has_template = bool(spec.data_template if self._is_data else spec.context_template)
+        text = spec.data_template if self._is_data else spec.context_template
+        self._template = _Template(text) if text else None
 
     def resolve(self, events: Events) -> Value | Absent:
         """The value in these events (contract C.2); ParameterError when there is none and no default."""
@@ -81,25 +82,65 @@ class Source:
         event = roots.events.get(self.dependency)
         if event is None:
             return self._default or ABSENT
-        if self._key is None and not self._has_template:
+        if self._key is None and self._template is None:
             return self._default or Value(describe(event))
         try:
-            if self._key is not None:
-                return self._read(self._key, roots.data(self.dependency) if self._is_data else roots.context(event))
-            raise ParameterError(_NO_TEMPLATES)
+            return self._found(roots, event)
         except (ParameterError, InvalidPath) as error:
             if self._default is not None:
                 return self._default
             raise ParameterError(f"{self._where} ({self.dependency}): {error}".lstrip()) from error
 
-    def _read(self, key: paths.Path, root: str) -> Value:
+    def _found(self, roots: _Roots, event: Event) -> Value:
+        """What the template makes, else what the key leads to."""
+        root = roots.data(self.dependency) if self._is_data else roots.context(event)
+        failure = ""
+        if self._template is not None:
+            try:
+                return Value(self._template.render(roots.tree(self.dependency) if self._is_data else event.context()))
+            except ParameterError as error:
+                if self._key is None:
+                    raise
+                failure = f"{error}; "
+        assert self._key is not None
+        return self._read(self._key, root, failure)
+
+    def _read(self, key: paths.Path, root: str, failure: str) -> Value:
         found = key.get(root)
         if not found.exists:
-            also = f"; {_NO_TEMPLATES}" if self._has_template else ""
-            raise ParameterError(f"there is no {'data' if self._is_data else 'context'}.{key.text}{also}")
+            raise ParameterError(f"{failure}there is no {'data' if self._is_data else 'context'}.{key.text}")
         if found.kind is Kind.JSON:
             return Value(found.raw, Kind.JSON)
         return Value("null" if found.kind is Kind.NULL else found.text, found.kind)
+
+
+class _Template:
+    """A Go template; one that cannot be compiled gives no value, so that the key or the default counts."""
+
+    def __init__(self, text: str) -> None:
+        # Only now: most parameters have no template, and the library takes 200 ms to load.
+        from events import templates
+
+        self._error = ""
+        self._text = _shown(text)
+        try:
+            self._render: Callable[[Any], str] = templates.compile(text).render
+        except UserError as error:
+            self._error = f"the template {self._text}: {error}"
+        self._value = templates.rendered_or_none
+
+    def render(self, data: Any) -> str:
+        """Its text; ParameterError when there is none."""
+        if self._error:
+            raise ParameterError(self._error)
+        text = self._value(self._render(data))
+        if text is None:
+            raise ParameterError(f"the template {self._text} gives nothing")
+        return text
+
+
+def _shown(text: str) -> str:
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
 
 
 class _Roots:
@@ -108,6 +149,7 @@ class _Roots:
     def __init__(self, events: Events) -> None:
         self.events = events
         self._made: dict[str, str] = {}
+        self._trees: dict[str, Any] = {}
 
     def data(self, dependency: str) -> str:
         """The data of a dependency's event as JSON text; ParameterError when it is neither JSON nor YAML."""
@@ -115,6 +157,17 @@ class _Roots:
         if text is None:
             text = self._made[dependency] = _data(self.events[dependency])
         return text
+
+    def tree(self, dependency: str) -> Any:
+        """The same, parsed; ParameterError when that is not possible."""
+        if dependency not in self._trees:
+            event, text = self.events[dependency], self.data(dependency)
+            try:
+                is_json = event.datacontenttype == JSON_TYPE
+                self._trees[dependency] = event.tree() if is_json else orjson.loads(text)
+            except ValueError as error:
+                raise ParameterError(f"the data cannot be read: {error}") from error
+        return self._trees[dependency]
 
     def context(self, event: Event) -> str:
         """The attributes of an event as JSON text."""
@@ -297,7 +350,12 @@ def _validate_source(src: TriggerParameterSource, problems: Problems) -> None:
         problems.error("dependencyName", "required")
     for field, template in (("contextTemplate", src.context_template), ("dataTemplate", src.data_template)):
         if template:
-            problems.error(field, _NO_TEMPLATES, f"read a value with {field.removesuffix('Template')}Key")
+            from events import templates
+
+            try:
+                templates.compile(template)
+            except UserError as error:
+                problems.error(field, error.message, error.cure)
     for field, key in (("contextKey", src.context_key), ("dataKey", src.data_key)):
         try:
             paths.compile_path(key or "")

@@ -17,7 +17,6 @@ from events.errors import KeryxError
 from events.scripting import frames
 
 _START_SECONDS = 30.0
-_END_SECONDS = 1.0
 _MODULES = ("events", "jq", "lupa", "orjson")
 
 
@@ -135,13 +134,8 @@ class Link(asyncio.Protocol):
             self._transport.abort()
         if self._process is None:
             return 0
-        waiting = asyncio.ensure_future(self._process.wait())
-        try:
-            await asyncio.wait({waiting}, timeout=_END_SECONDS)
-        finally:
-            if not waiting.done():
-                self.kill()
-        return await waiting
+        self.kill()  # at once: scripts have no effects. One that is dying already keeps its reason.
+        return await self._process.wait()
 
     # What asyncio calls.
 

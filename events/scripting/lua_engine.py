@@ -61,12 +61,17 @@ class LuaScript:
             raise Stopped(str(error)) from error
         if not is_good and result == "not enough memory":
             raise Stopped(_TOO_BIG)
-        if state.runtime.get_memory_used() > _TIDY_ABOVE:
-            state.runtime.gccollect()
-        self._state = state
+        self._keep(state)
         if not is_good:
             raise InvalidDocument(_lines(str(result)))
         return result if self._is_filter else _json(result)
+
+    def _keep(self, state: _State) -> None:
+        """For the next event, unless it has grown: Lua never forgets that a coroutine had a hook."""
+        if state.runtime.get_memory_used() > _TIDY_ABOVE:
+            state.runtime.gccollect()
+        if state.runtime.get_memory_used() <= _TIDY_ABOVE:
+            self._state = state
 
     def _run(self, state: _State, document: dict[str, Any], seconds: float) -> tuple[bool, Any]:
         event = state.runtime.table_from(document, recursive=True)

@@ -118,25 +118,20 @@ def give_up(memory: int) -> None:
     time.tzset()
     os.chdir("/")
     os.closerange(1, 256)
-    size = _size()
-    for limit, most in (
+    limits = [
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_FSIZE, 0),
         (resource.RLIMIT_NOFILE, 1),  # standard input: nothing can be opened any more
         (resource.RLIMIT_NPROC, 0),
-        (resource.RLIMIT_AS, size + memory),
-    ):
+    ]
+    if sys.platform == "linux":  # macOS has this one, but does not keep it
+        with open("/proc/self/statm", encoding="ascii") as file:
+            size = int(file.read().split()[0]) * resource.getpagesize()
+        limits.append((resource.RLIMIT_AS, size + memory))
+    for limit, most in limits:
         _, allowed = resource.getrlimit(limit)
         most = most if allowed == resource.RLIM_INFINITY else min(most, allowed)
         resource.setrlimit(limit, (most, most))
-
-
-def _size() -> int:
-    """The address space in use now."""
-    if sys.platform != "linux":
-        return 1 << 30
-    with open("/proc/self/statm", encoding="ascii") as file:
-        return int(file.read().split()[0]) * resource.getpagesize()
 
 
 def main() -> None:

@@ -26,6 +26,7 @@ MAX_ITERATIONS = 100_000
 MAX_CALLS = 20_000
 MAX_DEPTH = 100
 
+_WORD = re.compile(r"[A-Za-z_]\w*")
 # Go reads `now.Year` as `(now).Year`; gotpl wants the brackets.
 _ACTION = re.compile(r'\{\{(?:"(?:\\.|[^"\\])*"|`[^`]*`|[^"`}]|\}(?!\}))*\}\}', re.DOTALL)
 _MEMBER_OF_NOW = re.compile(r'"(?:\\.|[^"\\])*"|`[^`]*`|(?<![\w.$])now(?=\.[A-Z])', re.DOTALL)
@@ -74,13 +75,12 @@ def rendered_or_none(text: str) -> str | None:
 
 
 @lru_cache(maxsize=1)
-def _environment() -> Any:
-    # Only now: most objects have no templates, and the library takes 200 ms to load.
+def _policy() -> Any:
+    # Only now: most objects have no templates, and the library takes 100 ms to load.
     import gotpl
 
-    known = functions.functions()
-    policy = gotpl.SandboxPolicy(
-        allow_functions=known,
+    return gotpl.SandboxPolicy(
+        allow_functions=functions.functions(),
         allow_attributes=("Major", "Minor", "Patch"),  # of versions
         allow_methods=("Prerelease", "Metadata", "Original", "Compare"),
         allow_custom_lookup=True,
@@ -92,7 +92,16 @@ def _environment() -> Any:
             max_function_calls=MAX_CALLS,
         ),
     )
-    return gotpl.Environment(functions=known, sandbox=policy)
+
+
+def _parsed(text: str) -> Any:
+    import gotpl
+
+    known = functions.functions()
+    # Only those it may call: the library goes through all that it is given for every rendering.
+    named = {name: known[name] for name in _WORD.findall(text) if name in known}
+    source = _ACTION.sub(_bracketed, text) if "now." in text else text
+    return gotpl.Environment(functions=named, sandbox=_policy()).from_string(source, name="param")
 
 
 def _compiled(text: str) -> Any:
@@ -101,13 +110,13 @@ def _compiled(text: str) -> Any:
     if len(text) > MAX_CHARACTERS:
         raise UserError(f"the template has more than {MAX_CHARACTERS} characters", cure="make it shorter")
     try:
-        return _environment().from_string(_ACTION.sub(_bracketed, text) if "now." in text else text, name="param")
+        return _parsed(text)
     except gotpl.TemplateError as error:
         raise _wrong(str(error)) from error
     except RecursionError as error:
         raise UserError("the template is nested too deeply") from error
     except (ValueError, TypeError, LookupError, AttributeError, OverflowError) as error:
-        raise UserError(f"this is not a template: {error}") from error
+        raise UserError(f"this is not a template: {str(error).partition(';')[0]}") from error
 
 
 def _bracketed(action: re.Match[str]) -> str:

@@ -88,7 +88,7 @@ class _Argument:
         precision = "" if spec.precision is None else f".{spec.precision}"
         return _formatted(self._value, spec.flags, width + precision, spec.verb, nested=False)
 
-    def __go_format_value__(self, kind: str, _mode: str, *, nested: bool) -> str:  # noqa: ARG002
+    def __go_format_value__(self, kind: str, _mode: str, *, nested: bool) -> str:
         """For arguments that the format does not use."""
         return go_type(self._value) if kind == "type" else text(self._value)
 
@@ -109,10 +109,11 @@ def _formatted(value: Any, flags: str, size: str, verb: str, *, nested: bool) ->
         pairs = ((_formatted(key, flags, size, verb, nested=True), value[key]) for key in sorted(value))
         return f"map[{' '.join(f'{key}:{_formatted(item, flags, size, verb, nested=True)}' for key, item in pairs)}]"
     if verbs := _VERBS.get(type(value)):
-        plain = f"%{flags.replace('+', '')}{size}{verbs[0]}"
         if verb == "v":
-            return _scalar(plain, value)
-        return _scalar(directive, value) if verb in verbs else f"%!{verb}({go_type(value)}={_scalar(plain, value)})"
+            return _scalar(f"%{flags.replace('+', '')}{size}{verbs[0]}", value)
+        if verb in verbs:
+            return _scalar(directive, value)
+        return f"%!{verb}({go_type(value)}={_scalar(f'{directive[:-1]}{verbs[0]}', value)})"
     return _named(value, directive, verb)
 
 
@@ -121,7 +122,7 @@ def _named(value: Any, directive: str, verb: str) -> str:
     if verb in "vsq" and (not isinstance(value, int) or type(value).__str__ is not int.__str__):
         return _scalar(f"{directive[:-1]}{'s' if verb == 'v' else verb}", str(value))
     if isinstance(value, int):
-        if verb in _VERBS[int]:
+        if verb == "v" or verb in _VERBS[int]:
             return _scalar(directive.replace("v", "d"), int(value))
         return f"%!{verb}({go_type(value)}={_scalar(f'{directive[:-1]}d', int(value))})"
     return f"%!{verb}({go_type(value)}={value})"

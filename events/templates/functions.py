@@ -25,17 +25,22 @@ from events.templates.values import MISSING, Map, Moment, StringMap, decoded, go
 
 REACHING_OUT = frozenset(("env", "expandenv", "getHostByName"))
 SLOW = frozenset(
-    "bcrypt htpasswd genPrivateKey derivePassword buildCustomCert genCA genCAWithKey genSelfSignedCert "
-    "genSelfSignedCertWithKey genSignedCert genSignedCertWithKey encryptAES decryptAES".split()
+    (
+        *("bcrypt", "htpasswd", "derivePassword", "encryptAES", "decryptAES", "genPrivateKey", "buildCustomCert"),
+        *("genCA", "genCAWithKey", "genSelfSignedCert", "genSelfSignedCertWithKey"),
+        *("genSignedCert", "genSignedCertWithKey"),
+    )
 )
-
-_COUNTED = frozenset("repeat indent nindent randAlpha randAlphaNum randAscii randNumeric randBytes until".split())
-_STORING = frozenset(
-    "list tuple dict set append push prepend concat merge mergeOverwrite deepCopy mustAppend mustPush mustPrepend "
-    "mustMerge mustMergeOverwrite mustDeepCopy".split()
+_RANDOM = ("randAlpha", "randAlphaNum", "randAscii", "randNumeric", "randBytes")
+_COUNTED = frozenset(("repeat", "indent", "nindent", "until", *_RANDOM))
+_CHANGING = frozenset(("set", "merge", "mergeOverwrite", "mustMerge", "mustMergeOverwrite"))
+_STORING = _CHANGING | frozenset(
+    (
+        *("list", "tuple", "dict", "append", "push", "prepend", "concat", "deepCopy"),
+        *("mustAppend", "mustPush", "mustPrepend", "mustDeepCopy"),
+    )
 )
 _WRITING_JSON = ("toJson", "toPrettyJson", "toRawJson", "mustToJson", "mustToPrettyJson", "mustToRawJson")
-_CHANGING = frozenset("set merge mergeOverwrite mustMerge mustMergeOverwrite".split())
 
 
 @lru_cache(maxsize=1)
@@ -45,7 +50,7 @@ def functions() -> Mapping[str, Callable[..., Any]]:
     from gotpl.funcs.sprig import generic_func_map
 
     library: dict[str, Callable[..., Any]] = dict(generic_func_map())
-    implementations = {name: library[name] for name in SIGNATURES} | REGEXES | DATES | _OWN
+    implementations = {name: library[name] for name in SIGNATURES} | dict(REGEXES) | dict(DATES) | dict(_OWN)
     for name in _WRITING_JSON:
         implementations[name] = _json_writer(implementations[name])
     found = {name: _guarded(name, call) for name, call in BUILTINS.items()}

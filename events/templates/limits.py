@@ -23,7 +23,7 @@ MAX_COUNT = 100_000
 MAX_COPIED = 500_000
 """Values that may be put into lists and maps, long strings counted as several; ours."""
 
-MAX_SECONDS = 1.0
+MAX_SECONDS = 0.5
 """Processor time of one rendering; ours."""
 
 

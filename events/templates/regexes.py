@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from events.expressions.expr import regexes
+from events.templates.limits import allowance
 
 _REFERENCE = re.compile(rb"\$(?:\$|(\w+)|\{(\w+)\})", re.ASCII)
 _SPECIAL = re.compile(r"[\\.+*?()|\[\]{}^$]")
@@ -36,10 +37,12 @@ def _matches(pattern: str, data: bytes, limit: int = -1) -> Iterator[Any]:
     """Matches from left to right; an empty one right after another does not count, as in Go."""
     search = _compiled(pattern).search
     at, end, found = 0, -1, 0
+    check_time = allowance.get().check_time
     while at <= len(data) and found != limit:
         match = search(data, at)
         if match is None:
             return
+        check_time()
         start, stop = match.span()
         is_empty = stop == at
         if not (is_empty and start == end):
@@ -83,7 +86,8 @@ def find_all(pattern: str, text: str, limit: int) -> list[str]:
 
 def _replaced(pattern: str, text: str, replacement: Callable[[Any], bytes]) -> str:
     data = _encoded(text)
-    pieces, at = [], 0
+    pieces: list[bytes] = []
+    at = 0
     for match in _matches(pattern, data):
         start, stop = match.span()
         pieces += (data[at:start], replacement(match))
@@ -123,7 +127,8 @@ def split(pattern: str, text: str, limit: int) -> list[str]:
     data = _encoded(text)
     if pattern and not data:
         return [""]
-    pieces, start, end = [], 0, 0
+    pieces: list[str] = []
+    start = end = 0
     for match in _matches(pattern, data):
         if limit > 0 and len(pieces) == limit - 1:
             break

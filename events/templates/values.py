@@ -155,17 +155,25 @@ def unwrapped(value: Any) -> Any:
 
 def decoded(value: Any) -> Any:
     """JSON data as Go decodes it: numbers are float64; dictionaries know what a missing key gives."""
-    kind = type(value)
-    if kind is dict:
-        return Map({key: decoded(item) for key, item in value.items()})
-    if kind is list:
-        return [decoded(item) for item in value]
-    if kind is int:
-        try:
-            return float(value)
-        except OverflowError:
-            return math.inf if value > 0 else -math.inf
-    return value
+    root = [value]
+    pending: list[tuple[Any, Any]] = [([value], root)]  # no recursion: documents may be nested deeply
+    while pending:
+        old, new = pending.pop()
+        for key, item in old.items() if type(old) is dict else enumerate(old):
+            kind = type(item)
+            if kind is dict or kind is list:
+                new[key] = made = Map() if kind is dict else [None] * len(item)
+                pending.append((item, made))
+            else:
+                new[key] = _float(item) if kind is int else item
+    return root[0]
+
+
+def _float(value: int) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
 
 
 def go_type(value: Any) -> str:

@@ -1,14 +1,12 @@
 """Step 8. Which events of a dependency a trigger gets to see. Contract: sensors A.5.
 
-    data.py      values of the event's data compared with lists of values
-    context.py   attributes of the event
-    time.py      time of day
-    script.py    a Lua script over the data, the only kind that must be awaited: it runs in a worker
-    jmespath.py  an expression over the data, of our own
-    verdict.py   what all of them answer
-
-`exprs` and a data filter's `template` need languages this version has not: validation refuses them, and an object that
-has them all the same lets no event pass on their account.
+exprs.py     boolean expressions over values of the event's data
+data.py      values of the event's data compared with lists of values
+context.py   attributes of the event
+time.py      time of day
+script.py    a Lua script over the data, the only kind that must be awaited: it runs in a worker
+jmespath.py  an expression over the data, of our own
+verdict.py   what all of them answer
 """
 
 from __future__ import annotations
@@ -18,7 +16,7 @@ from typing import Protocol
 from events.event import Event
 from events.problems import Problems
 from events.scripting.pool import Scripts
-from sensors.filters import context, data, jmespath, script, time
+from sensors.filters import context, data, exprs, jmespath, script, time
 from sensors.filters.verdict import PASSED, Verdict, refused, undecided
 from sensors.types import EventDependency, EventDependencyFilter
 
@@ -115,8 +113,8 @@ def compile(dependency: EventDependency, scripts: Scripts | None = None) -> Filt
 
 def _kinds(filters: EventDependencyFilter, *, has_scripts: bool) -> list[Kind]:
     kinds: list[Kind] = []
-    if filters.exprs:
-        kinds.append(_Missing("exprs"))
+    if filters.exprs is not None:
+        kinds.append(exprs.ExprFilters(filters.exprs, is_either=filters.expr_logical_operator == "or"))
     if filters.data is not None:
         kinds.append(data.DataFilters(filters.data, is_either=filters.data_logical_operator == "or"))
     if filters.context is not None:
@@ -140,8 +138,7 @@ def validate(dependency: EventDependency, problems: Problems) -> None:
 def _validate_kinds(filters: EventDependencyFilter, problems: Problems) -> None:
     _check_operator(filters.expr_logical_operator, "exprLogicalOperator", problems)
     _check_operator(filters.data_logical_operator, "dataLogicalOperator", problems)
-    if filters.exprs:
-        problems.error("exprs", f"expression filters are a language that {_NOT_YET}", "compare values with `data`")
+    exprs.validate(filters.exprs or [], problems)
     data.validate(filters.data or [], problems)
     if filters.context is not None:
         context.validate(filters.context, problems.at("context"))

@@ -13,9 +13,10 @@ from types import MappingProxyType
 from typing import Any
 
 from events import paths
-from events.errors import FilterError, InvalidPath, UserError
+from events.errors import FilterError, InvalidPath, ParameterError, UserError
 from events.event import Event
 from events.paths import Kind, Result
+from events.paths.result import quoted
 from events.problems import Problems, did_you_mean
 from sensors.filters.verdict import PASSED, Verdict, refused, shown, undecided
 from sensors.types import DataFilter
@@ -67,7 +68,7 @@ class DataFilters:
         if not self._comparisons or event.data is None:
             return PASSED
         text = event.text()
-        if not _is_json(event, text):
+        if not is_json(event, text):
             return undecided("data", "the data is not JSON")
         return self._either(text) if self._is_either else self._all(text)
 
@@ -102,14 +103,19 @@ class Comparison:
         self._error = ""
         self._form: Callable[[Result], Any] = _FORMS.get(spec.type, _text)
         self._matches: tuple[Matches, ...] = ()
+        self._render: Callable[[Any], str] | None = None
         try:
             self._path = paths.compile_path(spec.path)
         except InvalidPath as error:
             self._path, self._error = paths.compile_path(""), str(error)
             return
         if spec.template:
-            self._error = "templates are not in this version of Keryx"
-        elif spec.type not in TYPES:
+            try:
+                self._render = _template(spec.template)
+            except UserError as error:
+                self._error = f"template: {error}"
+                return
+        if spec.type not in TYPES:
             self._error = f"unknown type {spec.type!r}"
         elif not spec.value:
             self._error = "there is no value to compare with"
@@ -124,11 +130,13 @@ class Comparison:
                 raise FilterError("there is no such value in the data")
             if self._error:
                 raise FilterError(self._error)
+            if self._render is not None:
+                found = _rendered(self._render, found)
             value = self._form(found)
             for matches in self._matches:
                 if matches(value):
                     return ""
-        except (FilterError, InvalidPath) as error:
+        except (FilterError, InvalidPath, ParameterError) as error:
             raise FilterError(f"{self._where}: {error}") from error
         return f"{self._where}: {self._explain(found)}"
 
@@ -148,7 +156,25 @@ class Comparison:
         return f"{text!r} matches none of {', '.join(spec.value)}"
 
 
-def _is_json(event: Event, text: str) -> bool:
+def _template(text: str) -> Callable[[Any], str]:
+    # Only now: most filters have no template, and the library takes 200 ms to load.
+    from events import templates
+
+    return templates.compile(text).render
+
+
+def _rendered(render: Callable[[Any], str], found: Result) -> Result:
+    """What a template makes of a value: a string."""
+    from events.templates import rendered_or_none
+
+    text = rendered_or_none(render(found.text))
+    if text is None:
+        raise FilterError("the template gives nothing")
+    return Result(Kind.STRING, quoted(text))
+
+
+def is_json(event: Event, text: str) -> bool:
+    """Whether the data of an event, given as text, too, is JSON."""
     try:
         event.tree()  # parsed once for all readers of this event
     except ValueError:
@@ -293,7 +319,10 @@ def _validate_one(spec: DataFilter, problems: Problems) -> None:
     if spec.comparator not in _COMPARISONS:
         problems.error("comparator", f"unknown comparator {spec.comparator!r}", "one of >= > = != < <=")
     if spec.template:
-        problems.error("template", "Go templates are not in this version of Keryx")
+        try:
+            _template(spec.template)
+        except UserError as error:
+            problems.error("template", error.message, error.cure)
     if spec.path:
         try:
             paths.compile_path(spec.path)

@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from conformance import running
 from conformance.core import read
+from conformance.workers import WORKERS
 
 
 def main(paths: list[str]) -> int:
@@ -23,10 +24,13 @@ def main(paths: list[str]) -> int:
         return 2
     logging.disable()  # failing triggers are the subject of some cases
     report = running.Report()
-    for path in paths:
-        for case in read(Path(path)):
-            if line := report.add(case, running.run(case)):
-                print(line)
+    try:
+        for path in paths:
+            for case in read(Path(path)):
+                if line := report.add(case, running.run(case)):
+                    print(line, flush=True)
+    finally:
+        WORKERS.close()
     print(*report.lines(), sep="\n")
     return 1 if report.failures else 0
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from conformance import running
 from conformance.core import Case, read
+from conformance.workers import WORKERS
 
 CASES = Path(__file__).parent / "cases"
 
@@ -27,8 +28,11 @@ ALL = by_area()
 @pytest.mark.parametrize("area", sorted(running.AREAS))
 def test_answers_are_upstreams_or_our_documented_ones(area: str) -> None:
     report = running.Report()
-    for case in ALL[area]:
-        report.add(case, running.run(case))
+    try:
+        for case in ALL[area]:
+            report.add(case, running.run(case))
+    finally:
+        WORKERS.close()
     assert not report.failures, "\n".join(["", *report.failures])
 
 

@@ -52,8 +52,7 @@ class Keryx:
         """Another life, with the same arguments."""
         assert not self.is_running
         self._begin = self._err.stat().st_size
-        environ = {**os.environ, "PYTHONUNBUFFERED": "1", **self._environ}
-        environ.pop("LOG_LEVEL", None) if "LOG_LEVEL" not in self._environ else None
+        environ = {**os.environ, "LOG_LEVEL": "info", **self._environ}
         with self._out.open("ab") as out, self._err.open("ab") as err:
             self.process = subprocess.Popen([COMMAND, *self.arguments], stdout=out, stderr=err, env=environ)
         return self
@@ -184,20 +183,10 @@ def run_to_end(*arguments: str | Path, seconds: float = 30, **environ: str) -> s
 # ---- objects
 
 
-def pod_environment(kind: str, raw: dict[str, Any], bus_url: str, **more: str) -> dict[str, str]:
-    """What Argo Events' controllers tell the services; any free port for health."""
-
-    def encoded(value: Any) -> str:
-        return base64.b64encode(json.dumps(value).encode()).decode()
-
-    variable = "SENSOR_OBJECT" if kind == "Sensor" else "EVENTSOURCE_OBJECT"
-    return {
-        variable: encoded(raw),
-        "EVENTBUS_CONFIG": encoded({"jetstream": {"url": bus_url}}),
-        "NAMESPACE": "default",
-        "KERYX_METRICS_PORT": "0",
-        **more,
-    }
+def pod_environment(bus_url: str) -> dict[str, str]:
+    """What Argo Events' controllers tell the services, besides the object; any free port for health."""
+    config = base64.b64encode(json.dumps({"jetstream": {"url": bus_url}}).encode()).decode()
+    return {"EVENTBUS_CONFIG": config, "NAMESPACE": "default", "KERYX_METRICS_PORT": "0", "KERYX_GRACE": "5"}
 
 
 def write(path: Path, *documents: dict[str, Any]) -> Path:

@@ -60,7 +60,7 @@ ALO = {"atLeastOnce": True}
         (trigger({"payload": None}), [f"warning {T}.template.http.payload"]),
         (trigger({"urll": "x"}), [f"error {T}.template.http.urll"]),
         (trigger({"timeout": "5"}), [f"error {T}.template.http.timeout"]),
-        (trigger({"tls": {}}), [f"error {T}.template.http.tls"]),
+        (trigger({"tls": {}}), [f"warning {T}.template.http.tls"]),
         (trigger({"payload": [{"src": {"dependencyName": "dep"}}]}), []),
         (trigger({"payload": [{"dest": "x"}]}), [f"error {T}.template.http.payload[0].src"]),
         (

@@ -33,6 +33,8 @@ from events.expressions.expr.values import (
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LONGEST = 100_000
+_SQUARE = frozenset({"uniq", "mustUniq", "without", "mustWithout"})
+"""They compare everything with everything."""
 _SPANS = frozenset({"until", "untilStep", "seq"})
 _COUNTED = frozenset(
     [
@@ -80,7 +82,12 @@ def _regex_match(pattern: str, text: str) -> bool:
 
 
 def _call(name: str, result: Type, frame: Frame, *given: Any) -> Any:
-    frame.spend(20 + (_weight(given, frame.steps) << (3 if "egex" in name else 0)))
+    weight = _weight(given, frame.steps)
+    if "egex" in name:
+        weight <<= 3
+    elif name in _SQUARE:
+        weight *= weight >> 3
+    frame.spend(20 + weight)
     if name in _COUNTED or name in _SPANS:
         frame.spend(_size(name, given))
     try:
@@ -96,7 +103,7 @@ def _call(name: str, result: Type, frame: Frame, *given: Any) -> Any:
 
 
 def _weight(given: Sequence[Any], most: int) -> int:
-    """About the microseconds a function needs to go through its arguments; counting ends at `most`."""
+    """About the microseconds it takes to go through these arguments; counting ends at `most`."""
     pending, weight = [*given], 0
     while pending and weight <= most:
         value = pending.pop()
@@ -104,8 +111,10 @@ def _weight(given: Sequence[Any], most: int) -> int:
         if type(value) is str:
             weight += len(value) >> 1
         elif value is not functions() and isinstance(value, dict):
+            weight += len(value)
             pending += value.values()
         elif isinstance(value, list):
+            weight += len(value)
             pending += value
         elif isinstance(value, range):
             weight += len(value)

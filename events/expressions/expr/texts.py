@@ -59,7 +59,7 @@ def float_text(value: float) -> str:
 
 
 def go_text(value: Any, spend: Spend = _unlimited) -> str:
-    """A value as %v prints it; FilterError when it is too large. `spend` hears of every element before it is written."""
+    """A value as %v prints it; FilterError when too large; `spend` hears of every element beforehand."""
     return sized(_text(value, spend))
 
 

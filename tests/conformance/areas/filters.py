@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
+import json
 import re
 from typing import Any
 
 from conformance.core import AS_UPSTREAM, Case, Error, NotCovered, Outcome, event, judge
+from conformance.workers import WORKERS
 
-from events.scripting.pool import Scripts
 from sensors import filters
 from sensors.types import EventDependency
 
@@ -26,18 +26,11 @@ def dependency(case: Case, raw_filters: dict[str, Any]) -> EventDependency:
 
 
 def verdict(case: Case, raw_filters: dict[str, Any]) -> bool | Error:
-    found = asyncio.run(decided(case, raw_filters))
+    given, spec = event(case.input["event"]), dependency(case, raw_filters)
+    found = WORKERS.run(lambda scripts: filters.compile(spec, scripts).decide(given))
     if NOT_YET in found.detail:
         raise NotCovered(found.detail)
     return Error(found.detail) if found.is_error else found.passed
-
-
-async def decided(case: Case, raw_filters: dict[str, Any]) -> filters.Verdict:
-    scripts = Scripts()
-    try:
-        return await filters.compile(dependency(case, raw_filters), scripts).decide(event(case.input["event"]))
-    finally:
-        await scripts.aclose()
 
 
 def answer(case: Case) -> bool | Error:
@@ -63,8 +56,13 @@ def strict_clock(case: Case) -> Any:
 
 
 def arrays_as_they_are(case: Case) -> Any:
-    """T1: arrays in arrays and nulls in arrays keep their places; scripts that look there see something else."""
-    return False if re.search(r"#event\.|\[\d+\]", case.input["filters"]["script"]) else AS_UPSTREAM
+    """T1: arrays in arrays and nulls in arrays keep their places, seen where a script asks for a length or an item."""
+    data, script = json.loads(case.input["event"]["data"]), case.input["filters"]["script"]
+    if length := re.fullmatch(r"return #event\.(\w+) == (\d+)", script):
+        return len(data[length[1]]) == int(length[2])
+    if item := re.fullmatch(r"return event\.(\w+)\[(\d+)\] == (.+)", script):
+        return bool(data[item[1]][int(item[2]) - 1] == json.loads(item[3]))
+    return AS_UPSTREAM
 
 
 INTENTS = {"F1": error_is_false, "T1": arrays_as_they_are, "N7": strict_clock}

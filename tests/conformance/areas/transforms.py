@@ -2,44 +2,38 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 from dataclasses import replace
 from typing import Any
 
 from conformance.core import AS_UPSTREAM, Case, Error, Outcome, event, judge, recorded
+from conformance.workers import WORKERS
 
 from events.errors import KeryxError
 from events.event import Event
 from events.scripting.pool import Scripts
+from sensors import transform
+from sensors.types import EventDependency
 
 
 def run(case: Case) -> Outcome:
     """Compare with upstream; data as JSON."""
-    return judge(case, asyncio.run(answer(case)), INTENTS, wanted=comparable(recorded(case)))
+    got = WORKERS.run(lambda scripts: answer(case, scripts))
+    return judge(case, got, INTENTS, wanted=comparable(recorded(case)))
 
 
 def comparable(answer: Any) -> Any:
     return answer if isinstance(answer, Error) else answer | {"data": json.loads(answer["data"] or "null")}
 
 
-async def answer(case: Case) -> Any:
-    scripts = Scripts()
+async def answer(case: Case, scripts: Scripts) -> Any:
+    dependency = EventDependency.parse({"name": "d", "transform": case.input["transform"]})
+    compiled, given = transform.compile(dependency, scripts), given_event(case)
     try:
-        return shown(await transformed(case.input["transform"], given_event(case), scripts))
+        return shown(await compiled.apply(given) if compiled else given)
     except KeryxError as error:
         return Error(str(error))
-    finally:
-        await scripts.aclose()
-
-
-async def transformed(transform: dict[str, str] | None, given: Event, scripts: Scripts) -> Event:
-    if given.data is None or not transform or not any(transform.values()):
-        return given
-    jq = transform.get("jq")
-    program = scripts.jq(jq) if jq else scripts.lua(transform["script"])
-    return given.with_data(await program.run(given.data))
 
 
 def given_event(case: Case) -> Event:
