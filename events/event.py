@@ -160,7 +160,7 @@ def to_wire(event: Event) -> bytes:
     if event.data is None and not event.extensions:
         return text
     if event.is_base64 and event.specversion == "1.0" and event.data is not None and not event.extensions:
-        return b'%b,"data_base64":"%b"}' % (text[:-1], base64.b64encode(event.data))
+        return b'%b,"data_base64":"%b"}' % (text[:-1], binascii.b2a_base64(event.data, newline=False))
     rest = [member[1:-1] for member in (_data_member(event), _extension_members(event)) if member]
     return b"%b,%b}" % (text[:-1], b",".join(rest))
 
@@ -206,12 +206,16 @@ def decode(wire: bytes) -> Event:
             _empty(members, name)
     source, time = members.get("source", ""), members.get("time", "")
     version = members.get("specversion", "")
-    if version not in _SCHEMA:
+    if version != "1.0" and version != "0.3":
         raise InvalidEvent(f"specversion {version!r} is unknown" if version else "specversion is missing")
     if not _PLAIN_SOURCE(source):
         source = _read_source(members)
-    data, is_base64 = _data(members, wire, version)
-    schema = _SCHEMA[version]
+    encoded = members.get("data_base64")
+    is_usual = version == "1.0" and members.keys() <= _KNOWN
+    if is_usual and encoded.__class__ is str:
+        data, is_base64 = _decoded(encoded), True
+    else:
+        data, is_base64 = _data(members, wire, version)
     return Event(
         id=members.get("id", ""),
         source=source,
@@ -221,8 +225,8 @@ def decode(wire: bytes) -> Event:
         datacontenttype=members.get("datacontenttype", ""),
         time=utc_text(time) if time and not _PLAIN_UTC(time) else time,
         specversion=version,
-        extensions={} if version == "1.0" and members.keys() <= _KNOWN else _extensions(members, version),
-        dataschema=_reference(str(members[schema] or "")) if schema in members else "",
+        extensions={} if is_usual else _extensions(members, version),
+        dataschema="" if is_usual else _reference(str(members.get(_SCHEMA[version]) or "")),
         is_base64=is_base64,
     )
 
@@ -297,7 +301,7 @@ def _decoded(encoded: Any) -> bytes:
     if not isinstance(encoded, str):
         raise InvalidEvent("data_base64 is not a string")
     try:
-        return base64.b64decode(encoded, validate=True)
+        return binascii.a2b_base64(encoded, strict_mode=True)
     except (binascii.Error, ValueError) as error:
         raise InvalidEvent(f"data_base64 is not base64: {error}") from error
 

@@ -45,6 +45,21 @@ def dumps(value: Any) -> bytes:
     return escape(orjson.dumps(value, option=orjson.OPT_SORT_KEYS))
 
 
+def first_wins(text: str) -> Any:
+    """JSON parsed as gjson does it: of a key that is there twice, the first counts. ValueError, RecursionError."""
+    try:
+        tree = orjson.loads(text)
+        if orjson.dumps(tree) == text.encode():  # most of the time: then no key was there twice
+            return tree
+    except (ValueError, TypeError):  # lone surrogates, nested deeper than orjson reads or writes
+        pass
+    return json.loads(text, object_pairs_hook=_first, parse_int=float, parse_constant=_refuse)
+
+
+def _first(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    return dict(reversed(members)) if len(members) > 1 else dict(members)
+
+
 def escape(text: bytes) -> bytes:
     """Valid JSON with `<`, `>`, `&`, U+2028/9 as escapes; outside of strings they cannot occur."""
     for char, escaped in _ESCAPES:

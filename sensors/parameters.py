@@ -161,11 +161,9 @@ class _Roots:
     def tree(self, dependency: str) -> Any:
         """The same, parsed; ParameterError when that is not possible."""
         if dependency not in self._trees:
-            event, text = self.events[dependency], self.data(dependency)
             try:
-                is_json = event.datacontenttype == JSON_TYPE
-                self._trees[dependency] = event.tree() if is_json else orjson.loads(text)
-            except ValueError as error:
+                self._trees[dependency] = rawjson.first_wins(self.data(dependency))
+            except (ValueError, RecursionError) as error:
                 raise ParameterError(f"the data cannot be read: {error}") from error
         return self._trees[dependency]
 
@@ -355,7 +353,9 @@ def _validate_source(src: TriggerParameterSource, problems: Problems) -> None:
             try:
                 templates.compile(template)
             except UserError as error:
-                problems.error(field, error.message, error.cure)
+                # With something to fall back on, upstream does so for every event.
+                has_more = src.value is not None or getattr(src, f"{field.removesuffix('Template')}_key")
+                (problems.warn if has_more else problems.error)(field, error.message, error.cure)
     for field, key in (("contextKey", src.context_key), ("dataKey", src.data_key)):
         try:
             paths.compile_path(key or "")

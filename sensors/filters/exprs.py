@@ -9,9 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import orjson
-
-from events import paths
+from events import paths, rawjson
 from events.errors import FilterError, InvalidPath, UserError
 from events.event import Event
 from events.expressions import govaluate
@@ -111,8 +109,8 @@ def native(found: Result) -> Any:
         return found.text
     if kind is Kind.JSON:
         try:
-            return orjson.loads(found.raw)
-        except ValueError as error:
+            return rawjson.first_wins(found.raw)
+        except (ValueError, RecursionError) as error:
             raise FilterError(f"the value cannot be read: {error}") from error
     return _LITERALS[kind]
 
