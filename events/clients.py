@@ -9,6 +9,7 @@ import aiohttp
 from events.credentials import Credentials
 from events.errors import UserError
 from events.kube.api import KubeApi
+from events.scripting.link import Limits
 from events.scripting.pool import Scripts
 
 _CONNECTIONS = 512
@@ -18,8 +19,14 @@ _KEEP_ALIVE_SECONDS = 30.0
 class Clients:
     """Credentials, a Kubernetes API (when there is one), an HTTP client, the workers of jq and Lua."""
 
-    def __init__(self, credentials: Credentials, make_kube: Callable[[], KubeApi] | None = None) -> None:
-        self.credentials = credentials
+    def __init__(
+        self,
+        credentials: Credentials,
+        make_kube: Callable[[], KubeApi] | None = None,
+        *,
+        script_seconds: float = 1.0,
+    ) -> None:
+        self.credentials, self._script_seconds = credentials, script_seconds
         self._make_kube = make_kube
         self._kube: KubeApi | None = None
         self._http: aiohttp.ClientSession | None = None
@@ -46,7 +53,7 @@ class Clients:
     def scripts(self) -> Scripts:
         """The jq programs and Lua scripts of the process."""
         if self._scripts is None:
-            self._scripts = Scripts()
+            self._scripts = Scripts(Limits(seconds=self._script_seconds))
         return self._scripts
 
     async def aclose(self) -> None:

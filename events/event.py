@@ -211,6 +211,7 @@ def decode(wire: bytes) -> Event:
     if not _PLAIN_SOURCE(source):
         source = _read_source(members)
     encoded = members.get("data_base64")
+    data: bytes | None
     is_usual = version == "1.0" and members.keys() <= _KNOWN
     if is_usual and encoded.__class__ is str:
         data, is_base64 = _decoded(encoded), True

@@ -41,6 +41,8 @@ class Settings:
     """KERYX_METRICS_PORT: where /metrics, /healthz and /readyz are served; 0 = any free port."""
     grace: float = GRACE
     """KERYX_GRACE: seconds that running actions get after SIGTERM."""
+    script_seconds: float = 1.0
+    """KERYX_SCRIPT_SECONDS: CPU time that one run of a jq program or Lua script may take."""
     bus_auth_file: str = BUS_AUTH_FILE
     """KERYX_BUS_AUTH_FILE: credentials of the bus, when its config names an access secret."""
 
@@ -58,6 +60,7 @@ def read(environ: Mapping[str, str] = os.environ) -> Settings:
         log_level=level if level in ("debug", "info", "warn", "error") else "info",
         metrics_port=int(_number(environ, "KERYX_METRICS_PORT", METRICS_PORT, most=65535)),
         grace=_number(environ, "KERYX_GRACE", GRACE),
+        script_seconds=_number(environ, "KERYX_SCRIPT_SECONDS", 1.0) or 1.0,
         bus_auth_file=environ.get("KERYX_BUS_AUTH_FILE") or BUS_AUTH_FILE,
     )
 

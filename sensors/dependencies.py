@@ -31,6 +31,8 @@ class Dependency:
     filter: filters.Filter
     signature: str
     """Changes when an edit changes which events count, or their data; pending events of another one are dropped."""
+    is_scripted: bool = False
+    """Whether its events go through the worker process."""
 
 
 class Dependencies:
@@ -42,6 +44,7 @@ class Dependencies:
     def __init__(self, specs: Iterable[EventDependency], scripts: Scripts | None = None) -> None:
         self._by_name = {spec.name: _compile(spec, scripts) for spec in specs}
         self._by_topic = _by_topic(self._by_name.values())
+        self._have_scripts = any(one.is_scripted for one in self)
 
     def matching(self, event: Event) -> tuple[Dependency, ...]:
         """Those that wait for events of this source and name; several may."""
@@ -52,6 +55,7 @@ class Dependencies:
         some = Dependencies(())
         some._by_name = {name: one for name, one in self._by_name.items() if name in names}
         some._by_topic = _by_topic(some._by_name.values())
+        some._have_scripts = any(one.is_scripted for one in some)
         return some
 
     @property
@@ -63,6 +67,11 @@ class Dependencies:
     def topics(self) -> tuple[Topic, ...]:
         """What to subscribe to, each once."""
         return tuple(self._by_topic)
+
+    @property
+    def have_scripts(self) -> bool:
+        """Whether any of them needs the worker process."""
+        return self._have_scripts
 
     def __getitem__(self, name: str) -> Dependency:
         return self._by_name[name]
@@ -77,7 +86,9 @@ class Dependencies:
 def _compile(spec: EventDependency, scripts: Scripts | None) -> Dependency:
     topic = (spec.event_source_name, spec.event_name)
     changed = transform.compile(spec, scripts)
-    return Dependency(spec.name, topic, changed, filters.compile(spec, scripts), signature(spec))
+    change = spec.transform
+    is_scripted = bool((change and (change.jq or change.script)) or (spec.filters and spec.filters.script))
+    return Dependency(spec.name, topic, changed, filters.compile(spec, scripts), signature(spec), is_scripted)
 
 
 def _by_topic(dependencies: Iterable[Dependency]) -> dict[Topic, tuple[Dependency, ...]]:

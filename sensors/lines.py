@@ -194,10 +194,9 @@ class AtLeastOnceLine(Line):
         self._is_out_of_grace = False
 
     async def _round(self) -> None:
-        for delivery in await self._next():
+        for prepared in await self._pipeline.prepare_all(await self._next()):
             if self._stopping.is_set():
                 raise _Stopped
-            prepared = await self._pipeline.prepare(delivery)
             step = self._pipeline.fold(self._ahead, prepared)
             for firing in step.firings:
                 await self._act(firing)
@@ -261,8 +260,7 @@ class AtMostOnceLine(Line):
 
     async def _round(self) -> None:
         if not self._ready:
-            for delivery in await self._next():
-                self._ready.append(await self._pipeline.prepare(delivery))
+            self._ready.extend(await self._pipeline.prepare_all(await self._next()))
         free = await self._unless_stopped(self._free_slots())
         before, firings = self._checkpoint.copy(), list[Firing]()
         try:

@@ -108,7 +108,7 @@ async def _run(settings: Settings, version: str, namespace: str, name: str, log:
     config = BusConfig.parse(settings.bus_config or {}, lenient=True)
     process = Process(Metrics(version), log, grace=settings.grace, metrics_port=settings.metrics_port)
     credentials = Credentials((MOUNTED,))
-    clients = Clients(credentials, lambda: _kube(settings))
+    clients = Clients(credentials, lambda: _kube(settings), script_seconds=settings.script_seconds)
     auth_file = Path(settings.bus_auth_file)
     bus = connecting.bus(
         config,
