@@ -43,6 +43,15 @@ def data(path: str, kind: str, *values: str, comparator: str = "") -> dict[str, 
     return {"data": [{"path": path, "type": kind, "value": list(values), "comparator": comparator}]}
 
 
+def templated(template: str, kind: str = "string", value: str = "x", path: str = "body.n") -> dict[str, Any]:
+    return {"data": [{"path": path, "type": kind, "value": [value], "template": template}]}
+
+
+def exprs(*texts: str, operator: str | None = None, n: str = "body.n") -> dict[str, Any]:
+    fields = [{"path": n, "name": "n"}, {"path": "body.kind", "name": "kind"}, {"path": "body.list", "name": "list"}]
+    return {"exprs": [{"expr": text, "fields": fields} for text in texts], "exprLogicalOperator": operator}
+
+
 @pytest.mark.parametrize(
     ("raw", "passes"),
     [
@@ -115,8 +124,12 @@ def test_a_refusal_says_why(raw: dict[str, Any], detail: str) -> None:
         (data("body.kind", "string", "(?=x)"), "RE2"),
         (data("body.kind", "integer", "1"), "unknown type 'integer'"),
         (data("body.kind", "string"), "no value to compare with"),
-        ({"data": [{"path": "body.n", "type": "string", "value": ["x"], "template": "{{.}}"}]}, "templates"),
-        ({"exprs": [{"expr": "a", "fields": []}]}, "exprs"),
+        (templated("{{ if false }}x{{ end }}"), "the template gives nothing"),
+        (templated("{{ fail `boom` }}"), "boom"),
+        (templated("{{ nosuch }}"), "function 'nosuch' not defined"),
+        (exprs("n =="), "exprs[0] n ==: the expression ends too early"),
+        (exprs("n < 'x'"), "two numbers or two texts"),
+        (exprs("n == 1", n="body.nope"), "there is no body.nope in the data"),
         ({"script": "return true"}, "script"),
         ({"time": {"start": "9am", "stop": "17:00:00"}}, "'9am' is not a time of day"),
         ({"time": {"start": "09:00:00", "stop": "17:00:00", "timezone": "Mars/Base"}}, "unknown time zone"),

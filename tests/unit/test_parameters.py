@@ -82,7 +82,10 @@ def test_without_a_key_it_is_the_whole_event() -> None:
     [
         (event(), {"dataKey": "nope"}, "there is no data.nope"),
         (event(), {"contextKey": "nope"}, "there is no context.nope"),
-        (event(), {"dataTemplate": "{{ . }}"}, "Go templates are not in this version"),
+        (event(), {"dataTemplate": "{{ .Input.nope }}"}, "the template {{ .Input.nope }} gives nothing"),
+        (event(), {"dataTemplate": "{{ .Input"}, "unclosed action"),
+        (event(), {"dataTemplate": "{{ fail `no` }}"}, "no"),
+        (event(), {"dataTemplate": "{{ fail `no` }}", "dataKey": "nope"}, "there is no data.nope"),
         (event(b"{"), {"dataKey": "s"}, "not JSON"),
         (event(None), {"dataKey": "s"}, "not JSON"),
         (event(b""), {"dataKey": "s"}, "not JSON"),

@@ -119,8 +119,6 @@ class Parser:
             return Node(_variable(token.value))
         if token.kind is Kind.ACCESSOR:
             return self._accessor(token)
-        if token.kind is Kind.SEPARATOR:
-            raise wrong(self._text, token.at, "a value is missing before the comma")
         return _constant(token.value)
 
     def _bracketed(self) -> Node:
