@@ -41,3 +41,16 @@ def unescape(part: str) -> str:
 def key(*parts: str) -> str:
     """A key of the state: parts escaped and joined by dots, so that one is a prefix of what belongs to it."""
     return ".".join(key_part(part) for part in parts)
+
+
+def fnv32a(text: str) -> int:
+    """32-bit FNV-1a, the hash in the names of upstream's consumers."""
+    value = 2166136261
+    for byte in text.encode():
+        value = (value ^ byte) * 16777619 & 0xFFFFFFFF
+    return value
+
+
+def upstream_consumer(sensor: str, trigger: str, dependency: str) -> str:
+    """The durable consumer that Argo Events keeps for a dependency of a trigger."""
+    return f"group-{fnv32a(f'{sensor}-{trigger}-{dependency}')}"

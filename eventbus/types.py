@@ -37,6 +37,11 @@ class JetStreamBus(Model):
     settings: str | None = Field(None, description="Lines for the server's jetstream block.")
     max_payload: str | None = Field(None, description="Largest message, such as 1MB.")
 
+    @property
+    def servers(self) -> int:
+        """How many servers: three unless said otherwise. Whether that is a sensible number is for validation."""
+        return 3 if self.replicas is None else self.replicas
+
 
 class NatsStreaming(Model):
     """NATS Streaming, which is past its end of life."""

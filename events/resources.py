@@ -5,6 +5,7 @@ Embedded Kubernetes objects stay raw: the API server knows their schema.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from pydantic import ConfigDict, Field
@@ -12,6 +13,17 @@ from pydantic import ConfigDict, Field
 from events.model import Model
 
 API_VERSION = "argoproj.io/v1alpha1"
+_LABEL_LENGTH = 63
+
+
+def dns_label(text: str) -> str:
+    """`text` as a DNS label, for names of volumes: lower case, other characters as hyphens, cut (sensors F.6)."""
+    return re.sub("[^a-z0-9-]", "-", text.lower()).strip("-")[:_LABEL_LENGTH]
+
+
+def pods(replicas: int | None) -> int:
+    """How many pods a Sensor or EventSource has: at least one."""
+    return max(1, replicas or 1)
 
 
 class ObjectMeta(Model):

@@ -55,6 +55,12 @@ class WebhookSpec(Model):
         """The largest body in bytes."""
         return MAX_PAYLOAD if self.max_payload_size is None else self.max_payload_size
 
+    @property
+    def callback(self) -> str:
+        """The URL to register with a sender: `url` and `endpoint`, with one slash between them."""
+        endpoint = self.endpoint if self.endpoint.startswith("/") else f"/{self.endpoint}"
+        return f"{(self.url or '').rstrip('/')}{endpoint}"
+
     def check(self, problems: Problems) -> None:
         """What the types cannot say, with paths relative to this object."""
         self._check_address(problems)

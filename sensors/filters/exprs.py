@@ -89,8 +89,8 @@ class _Entry:
             raise FilterError(f"{self._where}: {error}") from error
         if result is True:
             return ""
-        given = ", ".join(f"{name} = {shown(repr(value))}" for name, value in variables.items())
-        return f"{self._where}: {shown(repr(result))} with {given}"
+        given = ", ".join(f"{name} = {govaluate.shown(value)}" for name, value in variables.items())
+        return f"{self._where}: {govaluate.shown(result)} with {given}"
 
 
 def _value(path: paths.Path, text: str) -> Any:

@@ -186,6 +186,77 @@ def test_data_filters_combine(parts: Any, operator: str, passes: bool, is_error:
     assert (verdict.passed, verdict.is_error) == (passes, is_error)
 
 
+@pytest.mark.parametrize(
+    ("raw", "passes"),
+    [
+        (templated("{{ .Input | upper }}", value="^ISSUE$", path="body.kind"), True),
+        (templated("{{ add .Input 1 }}", "number", "43"), True),
+        (templated("{{ .Input }}", "bool", "true", "body.flag"), True),
+        (templated("[{{ .Input }}]", value=r"^\[\]$", path="body.none"), True),  # null is an empty text
+        (templated("{{ (fromJson .Input | last) }}", value="^two$", path="body.list"), True),
+        (templated("{{ .Input }}", value="^43$"), False),
+    ],
+)
+def test_a_template_changes_the_text_of_a_value(raw: dict[str, Any], passes: bool) -> None:
+    verdict = accepts(raw)
+    assert (verdict.passed, verdict.is_error) == (passes, False), verdict
+
+
+GONE = {"expr": "z == 1", "fields": [{"path": "gone", "name": "z"}]}
+
+
+@pytest.mark.parametrize(
+    ("raw", "passes", "is_error"),
+    [
+        (exprs("n == 42 && kind =~ '^iss'"), True, False),
+        (exprs("n == 42", "n == 1"), False, False),
+        (exprs("n == 1", "n == 42", operator="or"), True, False),
+        (exprs("n == 1", "n ==", operator="or"), False, True),
+        (exprs("n ==", "n == 42", operator="or"), True, False),
+        (exprs("n == 1", "n =="), False, False),
+        (exprs("n"), False, False),  # only exactly true
+        (exprs("'two' in list"), True, False),
+        ({"exprs": [GONE, *exprs("n == 42")["exprs"]]}, False, True),
+        ({"exprs": [GONE, *exprs("n == 42")["exprs"]], "exprLogicalOperator": "or"}, True, False),
+        ({"exprs": [{"expr": "false"}]}, True, False),
+        ({"exprs": [{"expr": "true"}], "exprLogicalOperator": "or"}, False, False),
+        ({"exprs": []}, True, False),
+        ({"exprs": [], "exprLogicalOperator": "or"}, False, False),
+    ],
+)
+def test_expressions_combine(raw: dict[str, Any], passes: bool, is_error: bool) -> None:
+    verdict = accepts(raw)
+    assert (verdict.passed, verdict.is_error) == (passes, is_error), verdict
+    assert accepts(raw, event(None)).passed
+    assert verdict.passed or verdict.detail
+
+
+def test_an_expression_that_is_false_is_shown_with_its_values() -> None:
+    assert accepts(exprs("n == 1")).detail == "exprs[0] n == 1: false with n = 42, kind = 'issue', list = a list"
+
+
+@pytest.mark.parametrize(
+    ("raw", "problem"),
+    [
+        (exprs("n == 42"), ""),
+        (exprs("n =="), "error exprs[0].expr the expression ends too early (at 1:5)"),
+        (exprs("n == m"), "warning exprs[0].expr there is no field named m"),
+        (exprs("(n == 1) kind"), "warning exprs[0].expr 'kind' has no effect"),
+        ({"exprs": [{"expr": "true"}]}, "error exprs[0].fields required"),
+        ({"exprs": [{"fields": [{"path": "p", "name": "n"}]}]}, "error exprs[0].expr required"),
+        ({"exprs": [{"expr": "n", "fields": [{"path": "p"}]}]}, "error exprs[0].fields[0].name required"),
+        (templated("{{ .Input | upper }}"), ""),
+        (templated("{{ .Input"), "error data[0].template unclosed action (at 1:1)"),
+        (templated("{{ env `HOME` }}"), "error data[0].template function 'env' not defined (at 1:4)"),
+    ],
+)
+def test_validation_of_expressions_and_templates(raw: dict[str, Any], problem: str) -> None:
+    problems = Problems()
+    filters.validate(types.EventDependency.parse({"name": "d", "filters": raw}), problems)
+    found = [f"{one.severity.value} {one.path.removeprefix('filters.')} {one.message}" for one in problems]
+    assert found == ([problem] if problem else [])
+
+
 HIT, MISS = {"type": "webhook"}, {"type": "kafka"}
 NOW, BAD = {"start": "09:00:00", "stop": "17:00:00"}, {"start": "bad", "stop": "17:00:00"}
 

@@ -16,8 +16,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from events.expressions.govaluate import parser
+from events.expressions.govaluate.values import shown
 
-__all__ = ["Expression", "compile"]
+__all__ = ["Expression", "compile", "shown"]
 
 
 class Expression:

@@ -8,10 +8,15 @@ from typing import Any
 
 from conformance.core import Case, NotCovered, Outcome, attempt, judge, recorded
 
+from eventbus import subjects
+from eventbus.types import JetStreamBus
 from events import durations
 from events.backoff import Backoff, number
+from events.resources import dns_label, pods
 from eventsources.calendar_times import exclusion_dates
+from eventsources.types import EventSourceSpec
 from eventsources.webhooks import WebhookSpec
+from sensors.types import SensorSpec
 
 
 def run(case: Case) -> Outcome:
@@ -60,10 +65,24 @@ def ns(seconds: float) -> int:
     return round(seconds * 1e9)
 
 
+def event_bus_replicas(given: dict[str, Any]) -> int:
+    return JetStreamBus.parse({"version": "latest", **given["value"]}).servers
+
+
+def formatted_url(given: dict[str, Any]) -> str:
+    return WebhookSpec.parse({"endpoint": given["text2"], "port": "1", "url": given["text"]}).callback
+
+
 OPS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "amount": amount,
     "backoff": backoff,
     "int64OrString": int64_or_text,
+    "dnsLabel": lambda given: dns_label(given["text"]),
+    "eventBusReplicas": event_bus_replicas,
+    "eventSourceReplicas": lambda given: pods(EventSourceSpec.parse(given["value"]).replicas),
+    "formattedURL": formatted_url,
+    "hasher": lambda given: str(subjects.fnv32a(given["text"])),
+    "sensorReplicas": lambda given: pods(SensorSpec.parse(given["value"]).replicas),
     "duration": lambda given: durations.nanoseconds(given["text"]),
     "exclusionDates": lambda given: [f"{day}T00:00:00Z" for day in sorted(exclusion_dates(given["list"]))],
     "webhookMaxPayload": lambda given: WebhookSpec.parse({"endpoint": "/", "port": "1"} | given["value"]).limit,
