@@ -20,6 +20,7 @@ from typing import Any
 
 import nats
 import uvloop
+from bench import steps
 from bench.noop import NoopTrigger
 from nats.js.api import ConsumerConfig, DeliverPolicy
 from support.nats_server import NatsServer
@@ -222,6 +223,7 @@ def main() -> None:
         if arguments.json:
             with arguments.json.open("a") as file:
                 file.writelines(json.dumps({"name": name, **one}) + "\n" for one in results)
+    asyncio.run(steps.measure())
 
 
 if __name__ == "__main__":

@@ -63,7 +63,11 @@ def compiled(*params: tuple[dict[str, Any], str] | tuple[dict[str, Any], str, st
             {"dataTemplate": "{{ .Input.s }}", "dataKey": "s"},
             ("text", "String"),
         ),  # falls through, as a failing one does
-        ({"dataTemplate": "{{ .Input.s }}", "value": "d"}, ("d", "String")),
+        ({"dataTemplate": "{{ .Input.s }}", "value": "d"}, ("text", "String")),
+        ({"dataTemplate": "{{ .Input.nope }}", "value": "d"}, ("d", "String")),
+        ({"dataTemplate": "{{ .Input", "value": "d"}, ("d", "String")),
+        ({"dataTemplate": "{{ fail `no` }}", "dataKey": "s"}, ("text", "String")),
+        ({"contextTemplate": "{{ .Input.subject }}/{{ .Input.type }}"}, ("orders/webhook", "String")),
     ],
 )
 def test_a_source_resolves(src: dict[str, Any], value: tuple[str, str] | None) -> None:
@@ -273,9 +277,15 @@ GOOD = {"src": {"dependencyName": "dep", "dataKey": "a"}, "dest": "b"}
         ([{**GOOD, "dest": r"a\*"}], True, []),
         ([{**GOOD, "operation": "merge"}], True, ["error [0].operation"]),
         ([{**GOOD, "src": {"dependencyName": "dpe", "dataKey": "a"}}], False, ["warning [0].src.dependencyName"]),
-        ([{**GOOD, "src": {"dependencyName": "dep", "dataTemplate": "x"}}], False, ["error [0].src.dataTemplate"]),
+        ([{**GOOD, "src": {"dependencyName": "dep", "dataTemplate": "{{"}}], False, ["error [0].src.dataTemplate"]),
+        ([{**GOOD, "src": {"dependencyName": "dep", "dataTemplate": "{{ .Input }}"}}], False, []),
         (
-            [{**GOOD, "src": {"dependencyName": "dep", "contextTemplate": "x"}}],
+            [{**GOOD, "src": {"dependencyName": "dep", "dataTemplate": "{{", "value": "d"}}],
+            False,
+            ["warning [0].src.dataTemplate"],
+        ),
+        (
+            [{**GOOD, "src": {"dependencyName": "dep", "contextTemplate": "{{ end }}"}}],
             False,
             ["error [0].src.contextTemplate"],
         ),
