@@ -59,18 +59,19 @@ def bus(
         log=log.bind(bus=_without_password(jetstream.url)),
         stream=StreamConfig.parse(jetstream.stream_config or ""),
     )
-    watch(made, metrics)
+    watch(made, metrics, _without_password(jetstream.url))
     if jetstream.tls is None:
         log.warning(
             "The bus configuration has no tls: the server is not verified", url=_without_password(jetstream.url)
         )
-        metrics.bus_tls_unverified.set(1)
+        metrics.bus_tls_unverified.labels(_without_password(jetstream.url)).set(1)
     return made
 
 
-def watch(made: JetStreamBus, metrics: Metrics) -> None:
+def watch(made: JetStreamBus, metrics: Metrics, name: str) -> None:
     """Show the connection's state in the metrics."""
-    made.on_change(lambda health: metrics.bus_connected.set(health.connected))
+    gauge = metrics.bus_connected.labels(name)
+    made.on_change(lambda health: gauge.set(health.connected))
 
 
 def _access(config: JetStreamConfig, credentials: Credentials, auth_file: Path | None) -> Callable[[], Access]:

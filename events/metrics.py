@@ -70,9 +70,14 @@ class Metrics:
         self.lag = Gauge(
             "argo_events_trigger_lag", "Events stored and not yet applied by a trigger.", _TRIGGER, registry=registry
         )
-        self.bus_connected = Gauge("argo_events_bus_connected", "Whether the bus is reachable.", (), registry=registry)
+        self.bus_connected = Gauge(
+            "argo_events_bus_connected", "Whether the bus is reachable.", ("bus",), registry=registry
+        )
         self.bus_tls_unverified = Gauge(
-            "argo_events_bus_tls_unverified", "Whether the bus is used without verifying it.", (), registry=registry
+            "argo_events_bus_tls_unverified",
+            "Whether the bus is used without verifying it.",
+            ("bus",),
+            registry=registry,
         )
         build = Gauge(
             "build_info",

@@ -175,7 +175,7 @@ class Running:
             stream=replace(StreamConfig.parse(text or ""), replicas=1),
             is_alone=True,
         )
-        connecting.watch(bus, self._process.metrics)
+        connecting.watch(bus, self._process.metrics, str(key))
         return bus
 
     async def _gates(self, keys: Collection[Key]) -> dict[Key, Gate]:

@@ -104,7 +104,7 @@ async def test_health_is_served_on_the_port_that_the_log_names(tmp_path: Path, p
     async with keryx(tmp_path, "run", tmp_path / "in", "--metrics-port", "0", "--data", tmp_path / "data") as run:
         await run.ready()
         metrics = await run.metrics()
-        assert metrics["argo_events_bus_connected"] == 1
+        assert metrics['argo_events_bus_connected{bus="default/default"}'] == 1
         async with aiohttp.ClientSession() as session:
             answer = await session.get(f"http://127.0.0.1:{await run.health_port()}/healthz")
             assert answer.status == 200

@@ -91,7 +91,7 @@ def test_what_is_missing(text: str, expected: str) -> None:
         ('printf "%6.2f" .Input.nums', "[  3.00   1.00   2.00]"),
         ('printf "%d" .Input.nums', "[%!d(float64=3) %!d(float64=1) %!d(float64=2)]"),
         ('printf "%s" .Input.obj', "map[x:%!s(float64=1) y:two z:[%!s(float64=1) %!s(float64=2)]]"),
-        ('printf "%#v" (list 1 "x" nil (dict))', '[]interface {}{1, "x", interface {}(nil), map[string]interface {}{}}'),
+        ('printf "%#v" (list "x" nil (dict))', '[]interface {}{"x", interface {}(nil), map[string]interface {}{}}'),
         ('printf "%T %T %T %T" .Input.nul .Input.n 1 (add 1 2)', "<nil> float64 int int64"),
         ('printf "%T %T %T" (splitList "," "a") (until 1) (split "," "a")', "[]string []int map[string]string"),
         ('printf "%5d|%-5s|%05d|%+d" 42 "a" 42 5', "   42|a    |00042|+5"),
