@@ -124,9 +124,10 @@ class Link(asyncio.Protocol):
 
     def kill(self) -> None:
         """End the process now."""
-        if self._process is not None:
+        if self._process is not None and self._process.returncode is None:
+            # Not Process.kill: it looks whether the child is dead and so takes its exit status from asyncio's watcher.
             with contextlib.suppress(ProcessLookupError):
-                self._process.kill()
+                os.kill(self._process.pid, signal.SIGKILL)
 
     async def end(self) -> int:
         """Make sure that the process is gone; its exit status, negative for a signal."""

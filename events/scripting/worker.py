@@ -11,6 +11,7 @@ do that: it counts a process's whole life.
 
 from __future__ import annotations
 
+import gc
 import os
 import resource
 import signal
@@ -38,6 +39,13 @@ class Worker:
         self._seconds, self._sandbox = seconds, sandbox
         self._defined: dict[int, tuple[Kind, str]] = {}
         self._compiled: OrderedDict[int, Any] = OrderedDict()
+        self.has_rubbish = False
+        """Whether a script was stopped and its memory is still to be freed."""
+
+    def tidy(self) -> None:
+        """Free what a stopped script left behind."""
+        gc.collect()
+        self.has_rubbish = False
 
     def answer(self, operation: int, number: int, payload: bytes) -> bytes:
         """The answer to one request; nothing to a definition."""
@@ -52,8 +60,10 @@ class Worker:
             program = self._program(number)
             result = b"" if operation == frames.Operation.COMPILE else program.run(payload, self._seconds * _HOOK_SHARE)
         except Stopped as error:
+            self.has_rubbish = True
             return frames.answer(frames.Status.LIMIT, _message(error))
         except MemoryError:
+            self.has_rubbish = True
             return frames.answer(frames.Status.LIMIT, b"out of memory")
         except (InvalidDocument, RecursionError) as error:
             return frames.answer(frames.Status.REFUSED, _message(error))
@@ -94,6 +104,9 @@ def serve(connection: socket.socket, worker: Worker, seconds: float) -> None:
             answer = worker.answer(operation, number, payload)
             if answer:
                 connection.sendall(answer)
+            if worker.has_rubbish:
+                signal.setitimer(signal.ITIMER_PROF, 0)  # the next script must not pay for this one's memory
+                worker.tidy()
 
 
 def tie_to(parent: int) -> None:
