@@ -10,13 +10,12 @@ import re
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import unquote_to_bytes
 
-import re2
 from pydantic import Field
 
-from events import rawjson
+from events import rawjson, regexes
 from events.credentials import SecretRef
 from events.errors import KeryxError, UserError
 from events.model import Model
@@ -173,12 +172,11 @@ def compile_endpoint(endpoint: str) -> Callable[[str], object] | None:
     """
     if "{" not in endpoint and "}" not in endpoint:
         return None
-    options = re2.Options()
-    options.log_errors = False
     try:
-        return cast("Callable[[str], object]", re2.compile(endpoint_pattern(endpoint), options).fullmatch)
-    except re2.error as error:
+        fullmatch = regexes.compile(endpoint_pattern(endpoint)).fullmatch
+    except ValueError as error:
         raise UserError(f"{endpoint!r} has a variable with an invalid pattern: {error}") from error
+    return lambda path: fullmatch(path.encode("utf-8", "surrogateescape"))
 
 
 def endpoint_pattern(endpoint: str) -> str:
@@ -192,7 +190,7 @@ def _pieces(endpoint: str) -> Iterable[str]:
     for at, char in enumerate(endpoint):
         if char == "{":
             if depth == 0:
-                yield str(re2.escape(endpoint[start:at]))
+                yield regexes.escape(endpoint[start:at])
                 start = at + 1
             depth += 1
         elif char == "}":
@@ -207,7 +205,7 @@ def _pieces(endpoint: str) -> Iterable[str]:
             break
     if depth:
         raise UserError(f"{endpoint!r} has unbalanced braces")
-    yield str(re2.escape(endpoint[start:]))
+    yield regexes.escape(endpoint[start:])
 
 
 def canonical(name: str) -> str:

@@ -4,25 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
-from events.expressions.expr import regexes
+from events import regexes
 from events.templates.limits import allowance
 
 _REFERENCE = re.compile(rb"\$(?:\$|(\w+)|\{(\w+)\})", re.ASCII)
 _SPECIAL = re.compile(r"[\\.+*?()|\[\]{}^$]")
 
 
-@lru_cache(maxsize=256)
 def _compiled(pattern: str) -> Any:
-    regexes.compiled(pattern)  # ValueError when it is not one
-    import re2
-
-    options = re2.Options()
-    options.log_errors = False
-    return re2.compile(pattern.encode("utf-8", "replace"), options)
+    try:
+        return regexes.compile(pattern)
+    except ValueError as error:
+        raise ValueError(f"the pattern {pattern!r} is not a regular expression: {error}") from error
 
 
 def _encoded(text: str) -> bytes:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from events import paths
+from events import paths, regexes
 from events.errors import FilterError, InvalidPath, ParameterError, UserError
 from events.event import Event
 from events.paths import Kind, Result
@@ -53,7 +53,6 @@ _EXACT_WORDS = frozenset(("main", "master", "develop", "dev", "prod", "productio
 _EXACT_FIELDS = frozenset(
     ("branch", "defaultbranch", "environment", "ref", "refname", "sourcebranch", "tag", "targetbranch")
 )
-_ESCAPE = re.compile(r"\\Q.*?(?:\\E|\Z)|\\(.)", re.DOTALL)
 
 
 class DataFilters:
@@ -276,23 +275,11 @@ def _search(pattern: str) -> Matches:
         if start:
             return lambda found: bool(found.startswith(text))
         return (lambda found: bool(found.endswith(text))) if end else lambda found: text in found
-    # Only now: most sensors need no regular expression, and the library takes 20 ms to load.
-    import re2
-
-    if any(escape[1] == "C" for escape in _ESCAPE.finditer(pattern)):
-        raise UserError(f"pattern {pattern!r}: \\C is not allowed", cure="it would match half a character")
-    options = re2.Options()
-    options.log_errors = False
     try:
-        search = re2.compile(pattern.encode(), options).search
-    except (re2.error, UnicodeEncodeError) as error:
-        raise UserError(f"pattern {pattern!r}: {_re2_message(error)}", cure="patterns are RE2") from None
+        search = regexes.compile(pattern).search
+    except ValueError as error:
+        raise UserError(f"pattern {pattern!r}: {error}", cure="patterns are RE2") from None
     return lambda text: search(text.encode("utf-8", "replace")) is not None
-
-
-def _re2_message(error: Exception) -> str:
-    text = error.args[0] if error.args else ""
-    return text.decode("utf-8", "replace") if isinstance(text, bytes) else str(text)
 
 
 def is_exact_looking(path: str, value: str) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from eventbus.base import Delivery, Position
-from events import paths
+from events import paths, templates
 from events.event import Event, from_wire, to_wire
 from events.scripting.pool import Scripts
 from sensors import conditions, parameters
@@ -38,7 +38,8 @@ PAYLOAD = [
 
 def wire(number: int) -> bytes:
     data = json.dumps(BODY, separators=(",", ":")).encode()
-    return to_wire(Event(id=str(number), source="s", type="webhook", subject="a", data=data, time="2026-01-01T00:00:00Z"))
+    event = Event(id=str(number), source="s", type="webhook", subject="a", data=data, time="2026-01-01T00:00:00Z")
+    return to_wire(event)
 
 
 async def through(scripts: Scripts | None, **dependency: Any) -> float:
@@ -94,6 +95,11 @@ async def measure() -> None:
     print(f"\n{'one call':24}{'µs':>12}")
     print(f"{'path, parsed document':24}{each(lambda: document.get(path)):12.2f}")
     print(f"{'path, raw text':24}{each(lambda: path.get(text)):12.2f}")
+    template, tree = templates.compile("{{ .Input.body.kind | upper | trunc 3 }}-{{ .Input.body.n }}"), json.loads(text)
+    print(f"{'template':24}{each(lambda: template.render(tree), 2_000):12.2f}")
+    print(f"{'to_wire':24}{each(lambda: wire(1)):12.2f}")
+    one = wire(1)
+    print(f"{'from_wire':24}{each(lambda: from_wire(one)):12.2f}")
 
 
 if __name__ == "__main__":

@@ -7,11 +7,11 @@ FilterError, and nothing recurses: documents may be nested deeply.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
+from events import regexes
 from events.errors import FilterError
 
 MAX_TEXT = 1 << 20
@@ -20,7 +20,6 @@ MAX_TEXT = 1 << 20
 _SHOWN = 40
 _INT64 = 1 << 63
 _UINT64 = 1 << 64
-_ESCAPE = re.compile(r"\\Q.*?(?:\\E|\Z)|\\(.)", re.DOTALL)
 
 
 class Pattern:
@@ -195,17 +194,8 @@ def right_shifted(left: float, right: float) -> float:
 @lru_cache(maxsize=256)
 def searcher(pattern: str) -> Callable[[bytes], object]:
     """The unanchored search of an RE2 pattern over UTF-8; FilterError when it is not one."""
-    # Only now: most expressions have no pattern, and the library takes 20 ms to load.
-    import re2
-
-    if any(escape[1] == "C" for escape in _ESCAPE.finditer(pattern)):
-        raise FilterError(f"the pattern {shown(pattern)} has \\C, which would match half a character")
-    options = re2.Options()
-    options.log_errors = False
     try:
-        search: Callable[[bytes], object] = re2.compile(pattern.encode("utf-8", "replace"), options).search
-    except re2.error as error:
-        reason = error.args[0] if error.args else ""
-        words = reason.decode("utf-8", "replace") if isinstance(reason, bytes) else str(reason)
-        raise FilterError(f"the pattern {shown(pattern)} is not a regular expression: {words}") from error
+        search: Callable[[bytes], object] = regexes.compile(pattern).search
+    except ValueError as error:
+        raise FilterError(f"the pattern {shown(pattern)} is not a regular expression: {error}") from error
     return search
