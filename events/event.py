@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
-from typing import Any
+from typing import Any, cast
 
 import orjson
 
@@ -60,13 +60,25 @@ class Event:
     dataschema: str = ""
     is_base64: bool = True
     """Whether the wire form has the data as base64, as every event made here; else as it is, as others may write it."""
-    _tree: list[Any] = field(default_factory=lambda: [_UNPARSED], compare=False, repr=False)
+    _read: list[Any] = field(default_factory=lambda: [_UNPARSED, _UNPARSED], compare=False, repr=False)
+    """What readers have made of the data: the tree, the document."""
 
     def tree(self) -> Any:
         """The data parsed as JSON, once for all readers; ValueError when it is not JSON."""
-        if self._tree[0] is _UNPARSED:
-            self._tree[0] = orjson.loads(self.data or b"")
-        return self._tree[0]
+        if self._read[0] is _UNPARSED:
+            self._read[0] = orjson.loads(self.data or b"")
+        return self._read[0]
+
+    def document(self) -> paths.Document | None:
+        """The data to read paths from, made once for all readers; None when it is not JSON that orjson reads."""
+        if self._read[1] is _UNPARSED:
+            try:
+                tree = self.tree()
+            except ValueError:
+                self._read[1] = None
+            else:
+                self._read[1] = paths.Document((self.data or b"").decode(), tree)
+        return cast("paths.Document | None", self._read[1])
 
     def text(self) -> str:
         """The data as text, undecodable bytes replaced."""
@@ -74,7 +86,7 @@ class Event:
 
     def with_data(self, data: bytes) -> Event:
         """The same event with other data, as JSON (contract A.6)."""
-        return replace(self, data=data, datacontenttype=JSON_TYPE, is_base64=True, _tree=[_UNPARSED])
+        return replace(self, data=data, datacontenttype=JSON_TYPE, is_base64=True, _read=[_UNPARSED, _UNPARSED])
 
     def context(self) -> dict[str, str | None]:
         """The attributes that filters and parameters see, `time` in whole seconds (contract C.2)."""

@@ -16,7 +16,7 @@ import orjson
 from events import paths, rawjson, yamls
 from events.errors import InvalidPath, ParameterError, UserError
 from events.event import JSON_TYPE, Event, describe
-from events.paths import Kind
+from events.paths import Document, Kind
 from events.paths.result import quoted
 from events.problems import Problems, did_you_mean
 from sensors import decoding
@@ -93,7 +93,7 @@ class Source:
 
     def _found(self, roots: _Roots, event: Event) -> Value:
         """What the template makes, else what the key leads to."""
-        root = roots.data(self.dependency) if self._is_data else roots.context(event)
+        root = roots.document(self.dependency) if self._is_data else roots.context(event)
         failure = ""
         if self._template is not None:
             try:
@@ -105,8 +105,8 @@ class Source:
         assert self._key is not None
         return self._read(self._key, root, failure)
 
-    def _read(self, key: paths.Path, root: str, failure: str) -> Value:
-        found = key.get(root)
+    def _read(self, key: paths.Path, root: Document, failure: str) -> Value:
+        found = root.get(key)
         if not found.exists:
             raise ParameterError(f"{failure}there is no {'data' if self._is_data else 'context'}.{key.text}")
         if found.kind is Kind.JSON:
@@ -158,6 +158,12 @@ class _Roots:
             text = self._made[dependency] = _data(self.events[dependency])
         return text
 
+    def document(self, dependency: str) -> Document:
+        """The same, to read paths from."""
+        event = self.events[dependency]
+        known = event.document() if event.datacontenttype == JSON_TYPE else None
+        return known if known is not None else Document(self.data(dependency))
+
     def tree(self, dependency: str) -> Any:
         """The same, parsed; ParameterError when that is not possible."""
         if dependency not in self._trees:
@@ -167,9 +173,9 @@ class _Roots:
                 raise ParameterError(f"the data cannot be read: {error}") from error
         return self._trees[dependency]
 
-    def context(self, event: Event) -> str:
-        """The attributes of an event as JSON text."""
-        return rawjson.escape(orjson.dumps(event.context())).decode()
+    def context(self, event: Event) -> Document:
+        """The attributes of an event, to read paths from."""
+        return Document(rawjson.escape(orjson.dumps(event.context())).decode())
 
 
 def _data(event: Event) -> str:

@@ -21,7 +21,7 @@ from sensors.checkpoint import Checkpoint, Pending, identity
 from sensors.conditions import Condition
 from sensors.decision import Decision, Outcome
 from sensors.dependencies import Dependencies, Dependency
-from sensors.filters.verdict import Verdict, undecided
+from sensors.filters.verdict import undecided
 from sensors.resets import Resets
 
 
@@ -165,18 +165,15 @@ async def _match(dependency: Dependency, event: Event) -> Match:
         except Exception as error:  # noqa: BLE001 - it becomes the event's reason
             detail = f"the transformation has a defect: {error!r}"
             return Match(dependency.name, None, "", "defect", detail, Outcome.FAILED)
-    verdict = await _verdict(dependency, event)
+    try:
+        # No coroutine for what needs none: most filters are decided here and now.
+        decide = dependency.filter
+        verdict = await decide.decide(event) if dependency.is_scripted else decide.accepts(event)
+    except Exception as error:  # noqa: BLE001 - a filter with a defect must not hold up all events behind this one
+        verdict = undecided("defect", f"the filter has a defect: {error!r}")
     if verdict.passed:
         return Match(dependency.name, event, dependency.signature)
     return Match(dependency.name, None, "", verdict.reason, verdict.detail)
-
-
-async def _verdict(dependency: Dependency, event: Event) -> Verdict:
-    """What the filters say; one with a defect cannot be decided, and must not hold up all events behind this one."""
-    try:
-        return await dependency.filter.decide(event)
-    except Exception as error:  # noqa: BLE001 - it becomes the event's reason
-        return undecided("defect", f"the filter has a defect: {error!r}")
 
 
 def _refusal(sequence: int, event: Event, match: Match) -> Decision:

@@ -55,8 +55,9 @@ class Document:
     Results of the tree carry no `index`.
     """
 
-    def __init__(self, text: str) -> None:
-        self.text = text
+    def __init__(self, text: str, tree: Any = plain.MISSING) -> None:
+        """`tree`: the text, when it was parsed before."""
+        self.text, self._tree = text, tree
 
     def get(self, path: Path) -> Result:
         """What the path leads to; the same as `path.get(self.text)`."""
@@ -68,7 +69,7 @@ class Document:
     def _canonical(self) -> Any:
         """The tree, or None when it could answer differently from the text."""
         try:
-            tree = orjson.loads(self.text)
+            tree = orjson.loads(self.text) if self._tree is plain.MISSING else self._tree
             return tree if orjson.dumps(tree) == self.text.encode() else None
         except (ValueError, TypeError):  # not JSON, lone surrogates; nested deeper than orjson reads or writes
             return None

@@ -15,10 +15,10 @@ from typing import Any
 from events import paths, regexes
 from events.errors import FilterError, InvalidPath, ParameterError, UserError
 from events.event import Event
-from events.paths import Kind, Result
+from events.paths import Document, Kind, Result
 from events.paths.result import quoted
 from events.problems import Problems, did_you_mean
-from sensors.filters.verdict import PASSED, Verdict, refused, shown, undecided
+from sensors.filters.verdict import PASSED, Verdict, combined, shown, undecided
 from sensors.types import DataFilter
 
 TYPES = ("bool", "number", "string")
@@ -66,32 +66,10 @@ class DataFilters:
         """Whether the data passes; an event without data does."""
         if not self._comparisons or event.data is None:
             return PASSED
-        text = event.text()
-        if not is_json(event, text):
+        document = readable(event)
+        if document is None:
             return undecided("data", "the data is not JSON")
-        return self._either(text) if self._is_either else self._all(text)
-
-    def _all(self, text: str) -> Verdict:
-        for comparison in self._comparisons:
-            try:
-                difference = comparison.difference(text)
-            except FilterError as error:
-                return undecided("data", str(error))
-            if difference:
-                return refused("data", difference)
-        return PASSED
-
-    def _either(self, text: str) -> Verdict:
-        differences, is_error = [], False
-        for comparison in self._comparisons:
-            try:
-                difference = comparison.difference(text)
-            except FilterError as error:
-                difference, is_error = str(error), True
-            if not difference:
-                return PASSED
-            differences.append(difference)
-        return (undecided if is_error else refused)("data", "; ".join(differences))
+        return combined(self._comparisons, document, "data", is_either=self._is_either)
 
 
 class Comparison:
@@ -121,10 +99,10 @@ class Comparison:
         else:
             self._matches = tuple(_lenient(spec.type, spec.comparator, value) for value in spec.value)
 
-    def difference(self, text: str) -> str:
-        """Nothing when the value in a JSON text matches, else how it differs; FilterError when that cannot be said."""
+    def difference(self, document: Document) -> str:
+        """Nothing when the value in a document matches, else how it differs; FilterError when that cannot be said."""
         try:
-            found = self._path.get(text)
+            found = document.get(self._path)
             if not found.exists:
                 raise FilterError("there is no such value in the data")
             if self._error:
@@ -172,13 +150,12 @@ def _rendered(render: Callable[[Any], str], found: Result) -> Result:
     return Result(Kind.STRING, quoted(text))
 
 
-def is_json(event: Event, text: str) -> bool:
-    """Whether the data of an event, given as text, too, is JSON."""
-    try:
-        event.tree()  # parsed once for all readers of this event
-    except ValueError:
-        return paths.is_valid(text)
-    return True
+def readable(event: Event) -> Document | None:
+    """The data of an event, to read paths from; None when it is not JSON."""
+    document = event.document()
+    if document is None and paths.is_valid(text := event.text()):
+        return Document(text)
+    return document
 
 
 # What is compared.

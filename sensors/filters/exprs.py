@@ -13,10 +13,10 @@ from events import paths, rawjson
 from events.errors import FilterError, InvalidPath, UserError
 from events.event import Event
 from events.expressions import govaluate
-from events.paths import Kind, Result
+from events.paths import Document, Kind, Result
 from events.problems import Problems
-from sensors.filters.data import is_json
-from sensors.filters.verdict import PASSED, Verdict, refused, shown, undecided
+from sensors.filters.data import readable
+from sensors.filters.verdict import PASSED, Verdict, combined, shown, undecided
 from sensors.types import ExprFilter
 
 REASON = "exprs"
@@ -35,33 +35,11 @@ class ExprFilters:
         """Whether the expressions are true of the data; an event without data passes."""
         if event.data is None:
             return PASSED
-        text = event.text()
-        if self._entries and not is_json(event, text):
+        document = readable(event) if self._entries else Document("")
+        if document is None:
             return undecided(REASON, "the data is not JSON")
-        return self._either(text) if self._is_either else self._all(text)
-
-    def _all(self, text: str) -> Verdict:
-        for entry in self._entries:
-            try:
-                difference = entry.difference(text)
-            except FilterError as error:
-                return undecided(REASON, str(error))
-            if difference:
-                return refused(REASON, difference)
-        return PASSED
-
-    def _either(self, text: str) -> Verdict:
-        differences, is_error = [], False
-        for entry in self._entries:
-            try:
-                difference = entry.difference(text)
-            except FilterError as error:
-                difference, is_error = str(error), True
-            if not difference:
-                return PASSED
-            differences.append(difference)
-        detail = "; ".join(differences) or "exprLogicalOperator is `or` and there is no expression that could pass"
-        return (undecided if is_error else refused)(REASON, detail)
+        nothing = "exprLogicalOperator is `or` and there is no expression that could pass"
+        return combined(self._entries, document, REASON, is_either=self._is_either, nothing=nothing)
 
 
 class _Entry:
@@ -78,10 +56,10 @@ class _Entry:
         except (UserError, InvalidPath) as error:
             self._error = str(error)
 
-    def difference(self, text: str) -> str:
-        """Nothing when it is true of a JSON text, else what it is; FilterError when that cannot be said."""
+    def difference(self, document: Document) -> str:
+        """Nothing when it is true of a document, else what it is; FilterError when that cannot be said."""
         try:
-            variables = {name: _value(path, text) for name, path in self._fields}
+            variables = {name: _value(path, document) for name, path in self._fields}
             if self._error:
                 raise FilterError(self._error)
             result = self._evaluate(variables)
@@ -93,8 +71,8 @@ class _Entry:
         return f"{self._where}: {govaluate.shown(result)} with {given}"
 
 
-def _value(path: paths.Path, text: str) -> Any:
-    found = path.get(text)
+def _value(path: paths.Path, document: Document) -> Any:
+    found = document.get(path)
     if not found.exists:
         raise FilterError(f"there is no {path.text} in the data")
     return native(found)
