@@ -7,10 +7,11 @@ and starts it again.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
+from datetime import datetime
+from typing import TYPE_CHECKING, ClassVar, Generic, Protocol, TypeVar
 
 from pydantic import Field
 
@@ -85,7 +86,7 @@ class SourceContext:
     """To be called for what arrived and cannot become an event, so never reaches `emit`: it is counted."""
 
 
-class Source(Generic[SpecT]):
+class Source(ABC, Generic[SpecT]):
     """One event of one EventSource."""
 
     Spec: ClassVar[type[Spec]]
@@ -101,16 +102,6 @@ class Source(Generic[SpecT]):
     def validate(cls, spec: SpecT, problems: Problems) -> None:
         """What the types cannot say, as problems with paths relative to the spec."""
 
+    @abstractmethod
     async def listen(self, context: SourceContext) -> None:
         """Run until cancelled. Any exception, and a return, means: back off and start again."""
-        raise NotImplementedError
-
-
-def utc_now() -> datetime:
-    """The time, with UTC as its zone."""
-    return datetime.now(UTC)
-
-
-def raw(spec: Model) -> dict[str, Any]:
-    """A spec as plain data in wire names."""
-    return spec.wire()

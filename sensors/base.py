@@ -6,6 +6,7 @@ loop, rate limit, policy or metrics: `firing` does those once for all. It raises
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
@@ -68,10 +69,9 @@ class TriggerContext:
     """The Kubernetes API, connected at the first call; UserError when there is none."""
     http: Callable[[], ClientSession]
     """The process's HTTP client, made at the first call."""
-    dependencies: Mapping[str, str] = field(default_factory=dict)
 
 
-class Trigger(Generic[SpecT]):
+class Trigger(ABC, Generic[SpecT]):
     """One trigger of one Sensor, with the spec that template parameters have left."""
 
     Spec: ClassVar[type[Spec]]
@@ -85,13 +85,13 @@ class Trigger(Generic[SpecT]):
     def validate(cls, spec: SpecT, problems: Problems) -> None:
         """What the types cannot say, as problems with paths relative to the spec."""
 
+    @abstractmethod
     async def fetch(self) -> str:
         """JSON text of what resource-level `parameters` are applied to. ActionError when it cannot be had."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def execute(self, resource: str, firing: Firing) -> Result:
         """Act once; `resource` is what `fetch` gave, parameters applied. ActionError when the target refuses."""
-        raise NotImplementedError
 
     async def aclose(self) -> None:
         """Release what it holds."""

@@ -110,11 +110,6 @@ class Link:
         """The server's limit for one message, headers included."""
         return int(self._client.max_payload)
 
-    @property
-    def is_verified(self) -> bool:
-        """Whether the server proved who it is."""
-        return self._access.tls is not None and self._access.tls.verify_mode is ssl.CERT_REQUIRED
-
     async def request(self, subject: str, payload: bytes, seconds: float, headers: dict[str, str] | None = None) -> Msg:
         """The answer to a request; Unavailable when none came within `seconds` or the link broke."""
         self._last += 1
