@@ -9,6 +9,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar
 
 from pydantic import Field
 
@@ -28,6 +29,8 @@ class SecretRef(Model):
 
 class ConfigMapRef(Model):
     """A key of a ConfigMap in the object's namespace."""
+
+    tolerated: ClassVar[frozenset[str]] = frozenset(("namespace",))
 
     name: str = Field("", description="Name of the ConfigMap.")
     key: str = Field("", description="Key in the ConfigMap.")

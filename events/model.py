@@ -32,6 +32,8 @@ class Model(BaseModel):
 
     elsewhere: ClassVar[Mapping[str, str]] = MappingProxyType({})
     """Keys that are no fields and often written here -> where they belong, for the message that refuses them."""
+    tolerated: ClassVar[frozenset[str]] = frozenset()
+    """Keys without effect that published manifests of Argo Events have: a warning, not an error."""
     gathered: ClassVar[tuple[str, ...]] = ()
     """Keys beside the fields that the model accepts."""
 

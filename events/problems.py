@@ -100,8 +100,6 @@ def field_path(location: Iterable[int | str]) -> str:
     return path
 
 
-_MISTYPED = 0.8
-"""How alike two keys are when one is taken for the other mistyped: `urll` and `url` are, `serverURL` is another."""
 _MESSAGES = {
     "missing": "required",
     "frozen_instance": "cannot be changed",
@@ -128,19 +126,26 @@ def _unknown(path: str, key: str, model: type[BaseModel] | None) -> Problem:
     if home:
         return Problem(path, f"belongs {home}", "move it there: where it is, Argo Events ignores it")
     known = [field.alias or name for name, field in model.model_fields.items() if not field.exclude] if model else []
-    return unknown(path, key, (*known, *getattr(model, "gathered", ())))
+    known += getattr(model, "gathered", ())
+    return unknown(path, key, known, tolerated=getattr(model, "tolerated", ()))
 
 
-def unknown(path: str, key: str, known: Iterable[str], what: str = "unknown field", otherwise: str = "") -> Problem:
-    """A key that is not one of `known`: an error when it looks mistyped, else a warning. `otherwise` is the cure then.
+def unknown(
+    path: str,
+    key: str,
+    known: Iterable[str],
+    what: str = "unknown field",
+    otherwise: str = "",
+    tolerated: Iterable[str] = (),
+) -> Problem:
+    """A key that is not one of `known`; `otherwise` is the cure when none of them is close.
 
-    Argo Events ignores them all, and manifests in use have stray ones.
+    Only a warning for a key of another case, which Argo Events takes for the field, and for those `tolerated`.
     """
     known = sorted(known)
-    mistyped = difflib.get_close_matches(key, known, n=1, cutoff=_MISTYPED)
-    is_error = bool(mistyped) and mistyped[0].casefold() != key.casefold()
+    is_stray = key in tolerated or key.casefold() in {one.casefold() for one in known}
     cure = did_you_mean(key, known) or otherwise or f"known here: {', '.join(known)}"
-    return Problem(path, what, cure, Severity.ERROR if is_error else Severity.WARNING)
+    return Problem(path, what, cure, Severity.WARNING if is_stray else Severity.ERROR)
 
 
 def _model_at(model: type[BaseModel], location: tuple[int | str, ...]) -> type[BaseModel] | None:

@@ -81,7 +81,7 @@ def _without_sources(spec: dict[Any, Any], problems: Problems, *, lenient: bool)
         if key not in known and key not in SOURCES and not lenient:
             cure = f"fields: {', '.join(known)}; event sources: {', '.join(SOURCES)}"
             what = "unknown event source or field"
-            problem = unknown(f"spec.{key}", str(key), (*known, *SOURCES.keys()), what, cure)
+            problem = unknown(f"spec.{key}", str(key), (*known, *SOURCES.keys()), what, cure, tolerated=("type",))
             # A map is meant as an event source, and without it the object does not do what it says.
             problems.extend([replace(problem, severity=Severity.ERROR) if isinstance(spec[key], dict) else problem])
     return {key: value for key, value in spec.items() if key in known}

@@ -54,7 +54,7 @@ def test_the_lines_are_argo_events() -> None:
         (GOOD.replace("name: d", "name: 1d"), "error", 7, 5, "spec.dependencies[0].name"),
         (GOOD.replace("    eventName: b\n", ""), "error", 7, 5, "spec.dependencies[0].eventName"),
         (GOOD.replace("log: {}", "logg: {}"), "error", 13, 7, "spec.triggers[0].template.logg"),
-        (GOOD.replace("log: {}", "sqs: {}"), "warning", 13, 7, "spec.triggers[0].template.sqs"),
+        (GOOD.replace("log: {}", "sqs: {}"), "error", 13, 7, "spec.triggers[0].template.sqs"),
         (
             GOOD.replace("      log", "      conditions: d && e\n      log"),
             "error",
@@ -69,7 +69,7 @@ def test_the_lines_are_argo_events() -> None:
         ("a: [b", "error", 2, 1, ""),
         (
             f"kind: List\nitems:\n- kind: Pod\n- {GOOD[:-1].replace(chr(10), chr(10) + '  ')}\n    x: 1\n",
-            "warning",
+            "error",
             17,
             5,
             "spec.x",
@@ -126,13 +126,13 @@ def test_github_gets_workflow_commands() -> None:
     content = GOOD.replace("name: s", 'name: "a,b%\\n::error::"', 1).replace("log: {}", '"x\\ny": {}')
     found = list(lint.github(list(lint.check_text("f:1,2.yaml", content))))
     assert found[0].startswith(
-        "::warning file=f%3A1%2C2.yaml,line=11,col=5,title=Sensor/a%2Cb%25%0A%3A%3Aerror%3A%3A::"
+        "::error file=f%3A1%2C2.yaml,line=13,col=7,title=Sensor/a%2Cb%25%0A%3A%3Aerror%3A%3A::"
     )
     assert not any("\n" in line for line in found)
 
 
 @pytest.mark.parametrize(
-    ("content", "code", "strict"), [(GOOD, 0, 0), (BAD, 1, 1), (f"{GOOD}    x: 1\n", 0, 1), ("", 0, 0)]
+    ("content", "code", "strict"), [(GOOD, 0, 0), (BAD, 1, 1), (f"{GOOD}    Parameters: []\n", 0, 1), ("", 0, 0)]
 )
 def test_the_exit_code_says_whether_it_is_good(content: str, code: int, strict: int) -> None:
     checked = list(lint.check_text("f.yaml", content))
