@@ -125,9 +125,7 @@ def test_json_is_a_list_of_objects() -> None:
 def test_github_gets_workflow_commands() -> None:
     content = GOOD.replace("name: s", 'name: "a,b%\\n::error::"', 1).replace("log: {}", '"x\\ny": {}')
     found = list(lint.github(list(lint.check_text("f:1,2.yaml", content))))
-    assert found[0].startswith(
-        "::error file=f%3A1%2C2.yaml,line=13,col=7,title=Sensor/a%2Cb%25%0A%3A%3Aerror%3A%3A::"
-    )
+    assert found[0].startswith("::error file=f%3A1%2C2.yaml,line=13,col=7,title=Sensor/a%2Cb%25%0A%3A%3Aerror%3A%3A::")
     assert not any("\n" in line for line in found)
 
 
