@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
 
+from eventbus.dead_letters import DeadLetters
 from events.event import Event
 
 
@@ -46,12 +47,13 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One stored event. `event` is None, with `error`, when the stored bytes are not a CloudEvent."""
+    """One stored event. `event` is None, with `error` and `raw`, when the stored bytes are not a CloudEvent."""
 
     event: Event | None
     position: Position
     size: int
     error: str = ""
+    raw: bytes | None = None
 
     @property
     def stored_at(self) -> datetime:
@@ -188,6 +190,10 @@ class Bus(Protocol):
 
     async def state(self, name: str) -> State:
         """The state of that name, made when absent: `state` for checkpoints and cursors, `leases` for ownership."""
+        ...
+
+    async def dead_letters(self) -> DeadLetters:
+        """What the triggers of this namespace could not handle; the store is made when absent."""
         ...
 
     async def session(self) -> Session:

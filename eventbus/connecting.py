@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
@@ -46,6 +47,7 @@ def bus(
     auth_file: Path | None,
     metrics: Metrics,
     log: Log,
+    is_guest: bool = False,
 ) -> JetStreamBus:
     """A bus that begins to connect with `start()`; UserError when the configuration cannot be used."""
     from eventbus.jetstream.bus import JetStreamBus
@@ -58,6 +60,7 @@ def bus(
         name=name,
         log=log.bind(bus=_without_password(jetstream.url)),
         stream=StreamConfig.parse(jetstream.stream_config or ""),
+        is_guest=is_guest,
     )
     watch(made, metrics, _without_password(jetstream.url))
     if jetstream.tls is None:
@@ -65,6 +68,34 @@ def bus(
             "The bus configuration has no tls: the server is not verified", url=_without_password(jetstream.url)
         )
         metrics.bus_tls_unverified.labels(_without_password(jetstream.url)).set(1)
+    return made
+
+
+def own(
+    access: Callable[[], Access],
+    namespace: str,
+    *,
+    name: str,
+    stream_config: str,
+    label: str,
+    metrics: Metrics,
+    log: Log,
+    is_alone: bool = False,
+) -> JetStreamBus:
+    """A bus on a server of this program's own, called `label` in metrics and logs; `is_alone` as for JetStreamBus."""
+    from eventbus.jetstream.bus import JetStreamBus
+    from eventbus.jetstream.streams import StreamConfig
+
+    made = JetStreamBus(
+        access,
+        namespace,
+        name=name,
+        log=log.bind(bus=label),
+        # One server, whatever the object says of a cluster's.
+        stream=replace(StreamConfig.parse(stream_config), replicas=1),
+        is_alone=is_alone,
+    )
+    watch(made, metrics, label)
     return made
 
 

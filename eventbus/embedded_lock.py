@@ -18,7 +18,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from eventbus.embedded_config import CannotStart, Files
+from eventbus.embedded_config import CannotStart, Files, Server
 
 log = logging.getLogger("keryx.eventbus")
 
@@ -112,6 +112,11 @@ def _held(files: Files) -> CannotStart:
         return CannotStart(f"{files.directory} is in use by another keryx (pid {keryx})", cure=cure)
     cure = f"find it with `fuser {files.lock}`, on every machine and in every container that mounts the directory"
     return CannotStart(f"{files.directory} is in use by a process that cannot be seen from here", cure=cure)
+
+
+def running(files: Files) -> Server | None:
+    """The server that a live keryx keeps on this directory now; None while it has none."""
+    return files.read() if _has_live_keryx(files) else None
 
 
 def _has_live_keryx(files: Files) -> bool:

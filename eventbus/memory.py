@@ -11,9 +11,11 @@ import time
 from bisect import bisect_right
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import NamedTuple
 
-from eventbus import subjects
+from eventbus import dead_letters, subjects
 from eventbus.base import Delivery, Entry, Health, Position, Start, Stored, Subscription
+from eventbus.dead_letters import DeadLetter, Figures, Filter, Listed
 from eventbus.session import LeaseSession, boot_time
 from events.errors import Conflict, InvalidEvent, TooLarge, Unavailable
 from events.event import Event, from_wire, to_wire
@@ -23,6 +25,22 @@ MAX_EVENT_BYTES = (1 << 20) - 4096
 _DUPLICATE_SECONDS = 300.0
 
 
+class _Letter(NamedTuple):
+    """A dead letter as it is stored."""
+
+    cursor: int
+    head: bytes
+    bodies: list[bytes]
+
+    @property
+    def size(self) -> int:
+        return len(self.head) + sum(map(len, self.bodies))
+
+    @property
+    def envelope(self) -> dead_letters.Envelope:
+        return dead_letters.decode_head(self.head, self.cursor)
+
+
 class MemoryBroker:
     """Events and values that several buses share."""
 
@@ -30,6 +48,7 @@ class MemoryBroker:
         self.clock = clock
         self._lives = itertools.count(1)
         self.arrived = asyncio.Condition()
+        self.dead_letter_bytes = dead_letters.MAX_BYTES
         self.wipe()
 
     def wipe(self) -> None:
@@ -40,6 +59,7 @@ class MemoryBroker:
         self.stored: list[tuple[int, str, bytes, int]] = []  # sequence, subject, wire, Unix nanoseconds
         self.ids: dict[str, tuple[int, float]] = {}
         self.values: dict[str, dict[str, Entry]] = {}
+        self.letters: dict[str, _Letter] = {}
         self._last = 0
 
     def lose_tail(self, count: int) -> None:
@@ -111,6 +131,49 @@ class MemoryState:
     async def keys(self, prefix: str = "") -> list[str]:
         await self._reach()
         return sorted(key for key in self._values() if key.startswith(prefix))
+
+
+class MemoryDeadLetters:
+    """The dead letters of the broker."""
+
+    def __init__(self, broker: MemoryBroker, reach: Callable[[], Awaitable[None]]) -> None:
+        self._broker, self._reach = broker, reach
+
+    async def add(self, letter: DeadLetter) -> None:
+        await self._reach()
+        letters = self._broker.letters
+        if letter.id in letters:
+            return
+        head, bodies = dead_letters.encode(letter, MAX_EVENT_BYTES)
+        letters[letter.id] = _Letter(self._broker.revision(), head, bodies)
+        used = sum(one.size for one in letters.values())
+        while used > self._broker.dead_letter_bytes:
+            used -= letters.pop(next(iter(letters))).size
+
+    async def page(self, where: Filter | None = None, *, limit: int = 100, after: int = 0) -> list[Listed]:
+        await self._reach()
+        later = (one.envelope.listed for one in self._broker.letters.values() if one.cursor > after)
+        return list(itertools.islice((one for one in later if where is None or where.accepts(one)), limit))
+
+    async def get(self, identity: str) -> DeadLetter | None:
+        await self._reach()
+        found = self._broker.letters.get(identity)
+        return None if found is None else found.envelope.open(found.bodies)
+
+    async def remove(self, identity: str) -> None:
+        await self._reach()
+        self._broker.letters.pop(identity, None)
+
+    async def figures(self) -> Figures:
+        await self._reach()
+        letters = list(self._broker.letters.values())
+        return Figures(
+            messages=sum(1 + len(one.bodies) for one in letters),
+            bytes=sum(one.size for one in letters),
+            max_bytes=self._broker.dead_letter_bytes,
+            first=letters[0].cursor if letters else 0,
+            last=letters[-1].cursor if letters else 0,
+        )
 
 
 class MemoryDeliveries:
@@ -187,7 +250,7 @@ def _delivery(wire: bytes, position: Position) -> Delivery:
     try:
         return Delivery(from_wire(wire), position, len(wire))
     except InvalidEvent as error:
-        return Delivery(None, position, len(wire), str(error))
+        return Delivery(None, position, len(wire), str(error), wire)
 
 
 class MemoryBus:
@@ -243,6 +306,10 @@ class MemoryBus:
     async def state(self, name: str) -> MemoryState:
         await self.reach()
         return MemoryState(self.broker, name, self.reach)
+
+    async def dead_letters(self) -> MemoryDeadLetters:
+        await self.reach()
+        return MemoryDeadLetters(self.broker, self.reach)
 
     async def session(self) -> LeaseSession:
         if self._session is None:

@@ -58,6 +58,9 @@ class Metrics:
         self.event_age_seconds = self._histogram(
             "event_age_seconds", "From the storing of an event to the end of its action.", _TRIGGER
         )
+        self.dead_letters = self._counter(
+            "dead_letters", "Firings and events kept for a person to look at.", (*_TRIGGER, "reason")
+        )
         self.lag = self._gauge("trigger_lag", "Events stored and not yet applied by a trigger.", _TRIGGER)
 
     def _for_process(self, version: str) -> None:

@@ -43,6 +43,10 @@ class Firing:
     """When the event that completed the set was stored, Unix nanoseconds."""
     remakes: int = 0
     """How often its action succeeded and its policy said no: what is made next is a new thing, not a repeat."""
+    redrives: int = 0
+    """How often a person has sent it again from the dead letters."""
+    letter: str = ""
+    """Id of the dead letter it comes from."""
 
 
 @dataclass(frozen=True, slots=True)

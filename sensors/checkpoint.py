@@ -84,19 +84,32 @@ class Pending:
     """Of its dependency when it was accepted: an edit of that dependency drops it."""
 
 
+class Started(NamedTuple):
+    """After a death: the event that is being handled, and how many owners in a row have begun it."""
+
+    sequence: int
+    lives: int
+
+
 @dataclass(slots=True)
 class Checkpoint:
-    """State of one trigger after the event at `applied`. Changed only by `pipeline.fold` and by claims."""
+    """State of one trigger after the event at `applied`. Changed only by `pipeline.fold` and by its line."""
 
     applied: Position
     pending: dict[str, Pending] = field(default_factory=dict)
     claims: dict[str, Mapping[str, int]] = field(default_factory=dict)
     """At most once: id of a firing that was claimed and has no outcome yet -> dependency -> sequence."""
     recent: Recent = field(default_factory=Recent)
+    finished: dict[str, int] = field(default_factory=dict)
+    """At least once, overlapping: firings that ended before an earlier one has: id -> sequence above `applied`."""
+    started: Started | None = None
+    """Written before the event is touched, as long as a death may have been its doing."""
 
     def copy(self) -> Checkpoint:
         """An independent copy: to try something out, or to explain it."""
-        return Checkpoint(self.applied, dict(self.pending), dict(self.claims), self.recent.copy())
+        return Checkpoint(
+            self.applied, dict(self.pending), dict(self.claims), self.recent.copy(), dict(self.finished), self.started
+        )
 
     def advance(self, position: Position) -> None:
         """Move to a later event, into another stream, or back in one that lost its tail."""
@@ -105,8 +118,12 @@ class Checkpoint:
             if position.sequence <= applied.sequence:
                 # The numbers of what was lost are given again: an event that comes again is no replay, but a repeat.
                 self.recent.forget_sequences()
+                self.finished = {}
+            elif self.finished:
+                self.finished = {firing: at for firing, at in self.finished.items() if at > position.sequence}
         else:
             self.recent.forget_sequences()
+            self.finished = {}
             # What waits is kept: it was accepted, and the bus that held it is gone.
             self.pending = {name: replace(waiting, sequence=0) for name, waiting in self.pending.items()}
         self.applied = position
@@ -131,6 +148,8 @@ class Head:
     uid: str
     slots: dict[str, SlotRef]
     signatures: dict[str, str]
+    is_running: bool = False
+    """Whether its owner had not given it up: found by a successor, it means that the owner died."""
 
 
 def new_writer() -> str:
@@ -148,7 +167,15 @@ def writer_of(write_id: str) -> str:
     return write_id.partition(".")[0]
 
 
-def encode_head(checkpoint: Checkpoint, *, epoch: int, write_id: str, uid: str, slots: dict[str, SlotRef]) -> bytes:
+def encode_head(
+    checkpoint: Checkpoint,
+    *,
+    epoch: int,
+    write_id: str,
+    uid: str,
+    slots: dict[str, SlotRef],
+    is_running: bool = True,
+) -> bytes:
     """One line of JSON, then the packed recent events."""
     applied = checkpoint.applied
     line = orjson.dumps(
@@ -162,6 +189,9 @@ def encode_head(checkpoint: Checkpoint, *, epoch: int, write_id: str, uid: str, 
             "appliedNs": applied.stored_ns,
             "pending": {name: [*slots[name], waiting.signature] for name, waiting in checkpoint.pending.items()},
             "claims": checkpoint.claims,
+            "finished": checkpoint.finished,
+            "started": None if checkpoint.started is None else [*checkpoint.started],
+            "running": is_running,
         }
     )
     return b"%b\n%b" % (line, checkpoint.recent.pack())
@@ -180,19 +210,22 @@ def decode_head(data: bytes) -> Head:
                 applied=Position(str(raw["streamCreated"]), int(raw["appliedSeq"]), int(raw["appliedNs"])),
                 claims={firing: _sequences(named) for firing, named in raw["claims"].items()},
                 recent=Recent.unpack(packed),
+                finished=_sequences(raw.get("finished") or {}),
+                started=Started(*(int(part) for part in raw["started"])) if raw.get("started") else None,
             ),
             epoch=int(raw["epoch"]),
             write_id=str(raw["writeID"]),
             uid=str(raw["uid"]),
             slots={name: _slot_ref(row) for name, row in pending.items()},
             signatures={name: str(row[3]) for name, row in pending.items()},
+            is_running=bool(raw.get("running")),
         )
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, struct.error) as error:
         raise CorruptCheckpoint(f"the checkpoint cannot be read: {error!r}") from error
 
 
 def _sequences(named: dict[str, Any]) -> dict[str, int]:
-    return {dependency: int(sequence) for dependency, sequence in named.items()}
+    return {str(name): int(sequence) for name, sequence in named.items()}
 
 
 def _slot_ref(row: list[Any]) -> SlotRef:

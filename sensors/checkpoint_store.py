@@ -59,6 +59,10 @@ class CheckpointStore:
         self.epoch = 0
         self.is_own = False
         """After `load`: whether the head was written by this same writer."""
+        self.has_died = False
+        """After `load`: whether another owner left it without giving it up."""
+        self.is_running = True
+        """What heads say of us; False in the last one, when the trigger is given up."""
         self.lost: dict[str, SlotRef] = {}
         """After `load`: pending events whose slot has not what the head names, as a bus that lost data leaves it."""
 
@@ -80,6 +84,7 @@ class CheckpointStore:
         self._revisions[self._head] = entry.revision
         self.epoch = head.epoch + 1
         self.is_own = writer_of(head.write_id) == self._writer
+        self.has_died = head.is_running and not self.is_own
         self._slots = head.slots
         for name, ref in head.slots.items():
             await self._load_slot(head, name, ref)
@@ -115,7 +120,14 @@ class CheckpointStore:
             slots[name] = SlotRef(waiting.sequence, waiting.stored_ns, slot)
             writes.append((self._slot(name, slot), encode_slot(waiting)))
         write_id = new_write_id(self._writer)
-        head = encode_head(checkpoint, epoch=self.epoch, write_id=write_id, uid=self._uid, slots=slots)
+        head = encode_head(
+            checkpoint,
+            epoch=self.epoch,
+            write_id=write_id,
+            uid=self._uid,
+            slots=slots,
+            is_running=self.is_running,
+        )
         return _Save(slots, writes, head)
 
     async def _finish(self, save: _Save) -> None:

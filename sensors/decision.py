@@ -13,6 +13,9 @@ from dataclasses import dataclass
 from events.logs import Log
 from events.metrics import Metrics
 
+POLICY = "policy"
+"""The reason of a firing whose target did it, and whose policy said that it does not count."""
+
 
 class Outcome(enum.Enum):
     """What became of an event at a trigger."""
@@ -45,6 +48,10 @@ class Decision:
     detail: str = ""
     firing_id: str = ""
     stored_ns: int = 0
+    attempts: int = 0
+    """How often the action was tried."""
+    is_passed_on: bool = False
+    """It failed, and its dead-letter trigger has taken it."""
 
 
 class Recorder:

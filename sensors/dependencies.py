@@ -50,13 +50,14 @@ class Dependencies:
         """Those that wait for events of this source and name; several may."""
         return self._by_topic.get((event.source, event.subject), ())
 
-    def only(self, names: Collection[str]) -> Dependencies:
-        """Those with these names, for a trigger whose conditions use no others; compiled once for all triggers."""
-        some = Dependencies(())
-        some._by_name = {name: one for name, one in self._by_name.items() if name in names}
-        some._by_topic = _by_topic(some._by_name.values())
-        some._have_scripts = any(one.is_scripted for one in some)
-        return some
+    @classmethod
+    def joined(cls, some: Iterable[Dependencies]) -> Dependencies:
+        """All of these, as they are compiled."""
+        made = cls(())
+        made._by_name = {name: one for part in some for name, one in part._by_name.items()}
+        made._by_topic = _by_topic(made._by_name.values())
+        made._have_scripts = any(one.is_scripted for one in made)
+        return made
 
     @property
     def names(self) -> tuple[str, ...]:

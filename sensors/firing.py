@@ -21,7 +21,7 @@ from events.errors import ActionError, CredentialError, EventError, KeryxError, 
 from events.metrics import Metrics
 from sensors import parameters, policies, types
 from sensors.base import Firing, Trigger, TriggerContext
-from sensors.decision import Decision, Outcome
+from sensors.decision import POLICY, Decision, Outcome
 from sensors.rate_limit import RateLimiter
 from sensors.registry import PRECEDENCE, TRIGGERS
 
@@ -135,12 +135,13 @@ class Action:
 
     async def carry_out(self, firing: Firing, require: Callable[[], None] = _nothing) -> Decision:
         """Act, with retries; the outcome. `require` is asked before each attempt: NotOwner when none may start."""
-        remakes = 0
+        remakes, attempts = firing.remakes, 0
 
         async def attempt() -> None:
-            nonlocal remakes
+            nonlocal remakes, attempts
+            attempts += 1
             try:
-                await self._attempt(firing if not remakes else replace(firing, remakes=remakes), require)
+                await self._attempt(firing if remakes == firing.remakes else replace(firing, remakes=remakes), require)
             except PolicyRefused:
                 remakes += 1  # what was made does not count: the next attempt makes another
                 raise
@@ -150,7 +151,7 @@ class Action:
         except NotOwner:
             raise
         except KeryxError as error:
-            return await self._give_up(firing, error, require)
+            return replace(await self._give_up(firing, error, require), attempts=attempts)
         if self._is_failing:
             self._is_failing = False
             self._log.info("The trigger succeeds again")
@@ -160,7 +161,7 @@ class Action:
                 triggeredBy=sorted(firing.events),
                 triggeredByEvents=[event.id for event in firing.events.values()],
             )
-        return Decision(Outcome.FIRED, 0)
+        return Decision(Outcome.FIRED, 0, attempts=attempts)
 
     async def _attempt(self, firing: Firing, require: Callable[[], None]) -> None:
         if self._limiter is not None:
@@ -211,13 +212,15 @@ class Action:
     async def _give_up(self, firing: Firing, error: KeryxError, require: Callable[[], None]) -> Decision:
         """All attempts failed, or none can succeed."""
         self._retries_failed.inc()
-        reason = "event" if isinstance(error, EventError) else "action"
+        reason = _reason(error)
         detail = str(error)
+        is_passed_on = False
         if self._dead_letter is not None:
             end = await self._dead_letter.carry_out(firing, require)
-            fired = "fired" if end.outcome is Outcome.FIRED else f"failed: {end.detail}"
+            is_passed_on = end.outcome is Outcome.FIRED
+            fired = "fired" if is_passed_on else f"failed: {end.detail}"
             detail = f"{detail}; dead-letter trigger {self._dead_letter.name} {fired}"
-        return Decision(Outcome.FAILED, 0, reason=reason, detail=detail)
+        return Decision(Outcome.FAILED, 0, reason=reason, detail=detail, is_passed_on=is_passed_on)
 
     async def aclose(self) -> None:
         """Release what it holds."""
@@ -226,6 +229,13 @@ class Action:
         await self._variants.aclose()
         if self._dead_letter is not None:
             await self._dead_letter.aclose()
+
+
+def _reason(error: KeryxError) -> str:
+    """Whose fault it is, as a word for counting."""
+    if isinstance(error, PolicyRefused):
+        return POLICY
+    return "event" if isinstance(error, EventError) else "action"
 
 
 def _may_retry(error: KeryxError) -> bool:

@@ -76,8 +76,8 @@ class HeadWriter:
             await self._wake.wait()
             await self.save()
 
-    async def flush(self) -> None:
-        """At release: let the write in flight have its answer, and write what is not durable yet."""
+    async def release(self) -> None:
+        """At the end: let the write in flight have its answer, then write what there is, given up."""
         async with self._lock:
-            if self._is_touched:
-                await self._write()
+            self._store.is_running = False
+            await self._write()

@@ -339,7 +339,7 @@ def validate(parameters: Sequence[TriggerParameter] | None, problems: Problems, 
         if spec.src is None:
             here.error("src", "required", "say where the value comes from")
         else:
-            _validate_source(spec.src, here.at("src"))
+            validate_source(spec.src, here.at("src"))
         if not spec.dest and not is_payload:
             here.error("dest", "required", "say where the value is written")
         if (spec.operation or "") not in OPERATIONS:
@@ -349,7 +349,8 @@ def validate(parameters: Sequence[TriggerParameter] | None, problems: Problems, 
             here.warn("dest", "| # @ * ? only replace what is there, and a payload starts empty", "escape it with \\")
 
 
-def _validate_source(src: TriggerParameterSource, problems: Problems) -> None:
+def validate_source(src: TriggerParameterSource, problems: Problems) -> None:
+    """What is wrong with where a value comes from; paths are relative to it."""
     if not src.dependency_name:
         problems.error("dependencyName", "required")
     for field, template in (("contextTemplate", src.context_template), ("dataTemplate", src.data_template)):

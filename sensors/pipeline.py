@@ -9,33 +9,31 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from eventbus.base import Delivery
-from events.errors import TransformError
+from eventbus.dead_letters import DeadLetter, obstacle
 from events.event import Event
 from sensors.base import Firing
 from sensors.checkpoint import Checkpoint, Pending, identity
 from sensors.conditions import Condition
-from sensors.decision import Decision, Outcome
-from sensors.dependencies import Dependencies, Dependency
-from sensors.filters.verdict import undecided
+from sensors.decision import POLICY, Decision, Outcome
+from sensors.dependencies import Dependencies
+from sensors.matching import Match, Matches, match
 from sensors.resets import Resets
+
+POISONED = "poisoned"
+REDRIVE = "redrive"
 
 
 @dataclass(frozen=True, slots=True)
-class Match:
-    """What one dependency made of an event: the event as the trigger will see it, or None and why not."""
+class Redrive:
+    """A dead letter that a person sends again; None when it is there no longer."""
 
-    dependency: str
-    event: Event | None
-    signature: str = ""
-    reason: str = ""
-    detail: str = ""
-    outcome: Outcome = Outcome.FILTERED
-    """What becomes of an event that is None."""
+    letter: DeadLetter | None
+    count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +43,7 @@ class Prepared:
     delivery: Delivery
     identity: int
     matches: tuple[Match, ...]
+    redrive: Redrive | None = None
 
 
 @dataclass(slots=True)
@@ -63,9 +62,14 @@ class Pipeline:
     """The pipeline of one trigger. `scope` (namespace, sensor, trigger) makes its firing ids its own."""
 
     def __init__(
-        self, dependencies: Dependencies, condition: Condition, scope: Iterable[str], resets: Resets | None = None
+        self,
+        dependencies: Dependencies,
+        condition: Condition,
+        scope: Iterable[str],
+        resets: Resets | None = None,
+        matches: Matches | None = None,
     ) -> None:
-        self.condition = condition
+        self.condition, self._shared = condition, matches
         self._dependencies, self._resets = dependencies, resets
         self._scope = "\0".join(scope)
 
@@ -74,10 +78,29 @@ class Pipeline:
         event = delivery.event
         if event is None:
             return Prepared(delivery, 0, ())
-        matches = []
-        for dependency in self._dependencies.matching(event):
-            matches.append(await _match(dependency, event))
+        waiting, shared = self._dependencies.matching(event), self._shared
+        if shared is None:
+            matches = [await match(one, event) for one in waiting]
+        else:
+            matches = [await shared.match(one, event, delivery.position) for one in waiting]
         return Prepared(delivery, identity(event), tuple(matches))
+
+    async def prepare_redrive(self, delivery: Delivery, redrive: Redrive) -> Prepared:
+        """A dead letter again: a firing as it was, an event through those dependencies that could not take it."""
+        letter, order = redrive.letter, delivery.event
+        matches: tuple[Match, ...] = ()
+        if letter is not None and letter.kind == "event" and letter.events:
+            event = next(iter(letter.events.values()))
+            waiting = self._dependencies.matching(event)
+            matches = tuple([await match(one, event) for one in waiting if one.name in letter.events])
+        return Prepared(delivery, identity(order) if order is not None else 0, matches, redrive)
+
+    def poisoned(self, delivery: Delivery, detail: str) -> Prepared:
+        """An event that is not touched, because doing so ended the process each time."""
+        event = delivery.event
+        names = [one.name for one in self._dependencies.matching(event)] if event is not None else []
+        matches = tuple(Match(name, None, "", POISONED, detail, Outcome.FAILED) for name in names)
+        return Prepared(delivery, 0, matches)
 
     async def prepare_all(self, deliveries: Sequence[Delivery]) -> list[Prepared]:
         """Several events, in their order; with scripts all at once, so that the worker is never idle between two."""
@@ -92,19 +115,50 @@ class Pipeline:
         if self._resets is not None and checkpoint.pending:
             self._reset(checkpoint, self._resets, position.stored_ns, step)
         event = prepared.delivery.event
+        if prepared.redrive is not None:
+            self._send_again(checkpoint, prepared, prepared.redrive, step)
+            return step
         if event is None:
             step.decisions.append(
                 Decision(Outcome.FAILED, position.sequence, reason="invalid event", detail=prepared.delivery.error)
             )
             return step
         is_repeat = checkpoint.recent.get(prepared.identity) not in (None, position.sequence)
-        for match in prepared.matches or (_UNMATCHED,):
-            if match.event is not None and not is_repeat:
-                self._take(checkpoint, match, match.event, prepared, step)
+        for made in prepared.matches or (_UNMATCHED,):
+            if made.event is not None and not is_repeat:
+                self._take(checkpoint, made, made.event, prepared, step)
                 checkpoint.recent.add(prepared.identity, position.sequence)
             else:
-                step.decisions.append(_refusal(position.sequence, event, match))
+                step.decisions.append(_refusal(position.sequence, event, made))
         return step
+
+    def _send_again(self, checkpoint: Checkpoint, prepared: Prepared, redrive: Redrive, step: Step) -> None:
+        """A dead letter that is redriven: past the check for duplicates, but the same order counts once."""
+        letter, position = redrive.letter, prepared.delivery.position
+        is_repeat = checkpoint.recent.get(prepared.identity) not in (None, position.sequence)
+        checkpoint.recent.add(prepared.identity, position.sequence)
+        why_not = "this redrive came before" if is_repeat else _obstacle(letter)
+        if letter is None or why_not:
+            step.decisions.append(Decision(Outcome.FILTERED, position.sequence, reason=REDRIVE, detail=why_not))
+        elif letter.kind == "firing":
+            step.firings.append(
+                Firing(
+                    id=letter.firing_id,
+                    events=letter.events,
+                    sequences=letter.sequences,
+                    stored_ns=position.stored_ns,
+                    # What the policy did not count is made anew, under a name of its own.
+                    remakes=letter.attempts if letter.reason == POLICY else 0,
+                    redrives=redrive.count,
+                    letter=letter.id,
+                )
+            )
+        else:
+            for made in prepared.matches or (_UNMATCHED,):
+                if made.event is not None:
+                    self._take(checkpoint, made, made.event, prepared, step)
+                else:
+                    step.decisions.append(_refusal(position.sequence, next(iter(letter.events.values())), made))
 
     def _reset(self, checkpoint: Checkpoint, resets: Resets, stored_ns: int, step: Step) -> None:
         """Drop what has waited since before the latest tick."""
@@ -145,35 +199,25 @@ class Pipeline:
 
     def _firing(self, checkpoint: Checkpoint, complete: dict[str, Pending]) -> Firing:
         """A firing whose id follows from what completes it: a replay makes the same firing with the same id."""
-        parts = [self._scope, checkpoint.applied.stream_created]
-        parts += [f"{name}\0{one.sequence}\0{one.event.id}" for name, one in sorted(complete.items())]
-        return Firing(
-            id=hashlib.blake2b("\0".join(parts).encode(), digest_size=12).hexdigest(),
-            events={name: one.event for name, one in complete.items()},
-            sequences={name: one.sequence for name, one in complete.items()},
-            stored_ns=checkpoint.applied.stored_ns,
-        )
+        events = {name: one.event for name, one in complete.items()}
+        sequences = {name: one.sequence for name, one in complete.items()}
+        identity = self.firing_id(checkpoint.applied.stream_created, events, sequences)
+        return Firing(id=identity, events=events, sequences=sequences, stored_ns=checkpoint.applied.stored_ns)
+
+    def firing_id(self, stream: str, events: Mapping[str, Event], sequences: Mapping[str, int]) -> str:
+        """The id of a firing of these events of a stream."""
+        parts = [self._scope, stream]
+        parts += [f"{name}\0{sequences[name]}\0{event.id}" for name, event in sorted(events.items())]
+        return hashlib.blake2b("\0".join(parts).encode(), digest_size=12).hexdigest()
 
 
-async def _match(dependency: Dependency, event: Event) -> Match:
-    """Transform, then filter: that is Argo's order. What cannot be transformed has failed, it was not filtered."""
-    if dependency.transform is not None:
-        try:
-            event = await dependency.transform.apply(event)
-        except TransformError as error:
-            return Match(dependency.name, None, "", "transform", str(error), Outcome.FAILED)
-        except Exception as error:  # noqa: BLE001 - it becomes the event's reason
-            detail = f"the transformation has a defect: {error!r}"
-            return Match(dependency.name, None, "", "defect", detail, Outcome.FAILED)
-    try:
-        # No coroutine for what needs none: most filters are decided here and now.
-        decide = dependency.filter
-        verdict = await decide.decide(event) if dependency.is_scripted else decide.accepts(event)
-    except Exception as error:  # noqa: BLE001 - a filter with a defect must not hold up all events behind this one
-        verdict = undecided("defect", f"the filter has a defect: {error!r}")
-    if verdict.passed:
-        return Match(dependency.name, event, dependency.signature)
-    return Match(dependency.name, None, "", verdict.reason, verdict.detail)
+def _obstacle(letter: DeadLetter | None) -> str:
+    """Why a dead letter cannot be sent again; empty when it can."""
+    if letter is None:
+        return "the dead letter is gone"
+    if letter.events.keys() != letter.sequences.keys():
+        return "not all of its events are kept"
+    return obstacle(letter)
 
 
 def _refusal(sequence: int, event: Event, match: Match) -> Decision:

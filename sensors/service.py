@@ -16,7 +16,8 @@ from events.errors import BusError, KeryxError, UserError
 from events.logs import Log
 from events.metrics import Metrics
 from events.process import Readiness
-from sensors import compiling, types
+from sensors import types
+from sensors.compiling import Compiler
 from sensors.trigger_runner import Owner, Plan, TriggerRunner
 
 # Of the process's grace, kept for what comes after the actions: last checkpoint, consumer, ownership.
@@ -56,12 +57,13 @@ class SensorService:
     def _plans(self, sensor: types.Sensor, clients: Clients, metrics: Metrics, namespace: str) -> list[Plan]:
         """The triggers that can be started; what keeps the others from it is said once."""
         plans: dict[str, Plan] = {}
+        compiler = Compiler(sensor, clients, metrics, self._log, namespace=namespace)
         for trigger in sensor.spec.triggers:
             name = trigger.template.name if trigger.template else ""
             try:
                 if name in plans:
                     raise UserError("another trigger has this name", path="template.name")
-                plans[name] = compiling.plan(sensor, trigger, clients, metrics, self._log, namespace=namespace)
+                plans[name] = compiler.plan(trigger)
             except KeryxError as error:
                 self._log.error("The trigger is not started", triggerName=name, reason=str(error))
             except Exception as error:  # noqa: BLE001 - a defect of ours is this trigger's problem alone

@@ -9,20 +9,23 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from eventbus.base import Bus, Deliveries, Lease, Start, Subscription
+from eventbus.dead_letters import redrive_topic
 from events.backoff import Endless
 from events.errors import BusError, NotOwner, Unavailable
 from events.logs import Log
 from events.metrics import Metrics
 from sensors.checkpoint import Checkpoint, CorruptCheckpoint, new_writer
 from sensors.checkpoint_store import CheckpointStore, keep_only
+from sensors.concurrency import Concurrency
+from sensors.dead_letters import DeadLetterDesk
 from sensors.decision import Decision, Outcome, Recorder
 from sensors.firing import Action
 from sensors.head_writer import HeadWriter
-from sensors.lines import AtLeastOnceLine, AtMostOnceLine, Line, interrupted
+from sensors.lines import AtLeastOnceLine, AtMostOnceLine, Line, OverlappingLine, Parts, interrupted
 from sensors.pipeline import Pipeline
 
 _CORRUPT_SECONDS = 60.0
@@ -40,6 +43,7 @@ class Plan:
     topics: tuple[tuple[str, str], ...]
     signatures: dict[str, str]
     recorder: Recorder
+    concurrency: Concurrency = field(default_factory=Concurrency)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +63,7 @@ class TriggerRunner:
     def __init__(
         self, plan: Plan, owner: Owner, bus: Bus, metrics: Metrics, log: Log, on_subscribed: Callable[[str], None]
     ) -> None:
-        self.plan, self._owner, self._bus = plan, owner, bus
+        self.plan, self._owner, self._bus, self._metrics = plan, owner, bus, metrics
         self._log = log.bind(triggerName=plan.name)
         self._on_subscribed = on_subscribed
         self._lag = metrics.lag.labels(owner.namespace, owner.sensor, plan.name)
@@ -123,21 +127,36 @@ class TriggerRunner:
         plan, owner = self.plan, self._owner
         state = await self._bus.state("state")
         store = CheckpointStore(state, lease, owner.sensor, plan.name, uid=owner.uid, writer=self._writer)
-        checkpoint = await self._resumed(store)
+        letters = self._letters(lease)
+        checkpoint = await self._resumed(store, letters)
         after = checkpoint.applied if checkpoint else owner.since
         name = f"{owner.namespace}/{owner.sensor}/{plan.name}"
-        async with self._bus.subscribe(Subscription(name, plan.topics, after, store.epoch)) as deliveries:
+        topics = (*plan.topics, redrive_topic(owner.sensor, plan.name))
+        async with self._bus.subscribe(Subscription(name, topics, after, store.epoch)) as deliveries:
             if checkpoint is None:
                 checkpoint = Checkpoint(deliveries.start)
                 await store.save(checkpoint)
             self._known = checkpoint
             self._lag.set_function(lambda: deliveries.pending)
             try:
-                yield self._new_line(checkpoint, store, deliveries, lease)
+                yield self._new_line(checkpoint, store, deliveries, lease, letters)
             finally:
                 self._lag.set_function(lambda: 0)
 
-    async def _resumed(self, store: CheckpointStore) -> Checkpoint | None:
+    def _letters(self, lease: Lease) -> DeadLetterDesk:
+        owner = self._owner
+        return DeadLetterDesk(
+            self._bus,
+            self.plan.pipeline,
+            lease,
+            self._metrics,
+            self._log,
+            namespace=owner.namespace,
+            sensor=owner.sensor,
+            trigger=self.plan.name,
+        )
+
+    async def _resumed(self, store: CheckpointStore, letters: DeadLetterDesk) -> Checkpoint | None:
         """Where to go on, durable under our epoch; None at the first start."""
         found = await store.load()
         is_known = self._known is not None and (found is None or store.is_own)
@@ -149,13 +168,15 @@ class TriggerRunner:
         checkpoint, ends = self._settled(left)
         if not is_known:
             ends += _lost(store)
+        await letters.interrupted(left, ends)
         await store.save(checkpoint)
         self._known = checkpoint
         for decision in ends:
             self.plan.recorder.record(decision)
         failed = sum(decision.outcome is Outcome.FAILED for decision in ends)
         if failed:
-            self._log.warning("Firings were interrupted, or events lost by the bus; nothing is repeated", count=failed)
+            text = "Firings were interrupted, or events lost by the bus; nothing is repeated, see the dead letters"
+            self._log.warning(text, count=failed)
         return checkpoint
 
     def _settled(self, left: Checkpoint) -> tuple[Checkpoint, list[Decision]]:
@@ -168,20 +189,34 @@ class TriggerRunner:
         ]
         return checkpoint, ends + interrupted(checkpoint)
 
-    def _new_line(self, checkpoint: Checkpoint, store: CheckpointStore, deliveries: Deliveries, lease: Lease) -> Line:
-        kind = AtLeastOnceLine if self.plan.is_at_least_once else AtMostOnceLine
-        writer = HeadWriter(checkpoint, store, deliveries)
-        return kind(
-            self.plan.pipeline,
-            self.plan.action,
-            checkpoint,
-            writer,
-            deliveries,
-            lease,
-            self.plan.recorder.record,
-            grace=self._owner.grace,
+    def _new_line(
+        self,
+        checkpoint: Checkpoint,
+        store: CheckpointStore,
+        deliveries: Deliveries,
+        lease: Lease,
+        letters: DeadLetterDesk,
+    ) -> Line:
+        plan = self.plan
+        parts = Parts(
+            pipeline=plan.pipeline,
+            action=plan.action,
+            checkpoint=checkpoint,
+            writer=HeadWriter(checkpoint, store, deliveries),
+            deliveries=deliveries,
+            lease=lease,
+            letters=letters,
+            report=plan.recorder.record,
+            concurrency=plan.concurrency,
             log=self._log,
+            grace=self._owner.grace,
+            is_careful=store.has_died,
         )
+        if store.has_died:
+            self._log.info("The owner before ended without a word; the next events are taken one at a time")
+        if not plan.is_at_least_once:
+            return AtMostOnceLine(parts)
+        return OverlappingLine(parts) if plan.concurrency.most > 1 else AtLeastOnceLine(parts)
 
 
 def _lost(store: CheckpointStore) -> list[Decision]:

@@ -19,7 +19,7 @@ from sensors.registry import TRIGGERS
 KIND = "Sensor"
 
 # Flaw D3: upstream ignores them there, also in two of its own examples.
-_BESIDE_TEMPLATE = ("atLeastOnce", "dlqTrigger", "parameters", "policy", "rateLimit", "retryStrategy")
+_BESIDE_TEMPLATE = ("atLeastOnce", "concurrency", "dlqTrigger", "parameters", "policy", "rateLimit", "retryStrategy")
 _BESIDE = "beside `template`, not in it"
 _IN_TEMPLATE = ("name", "conditions", "conditionsReset", *TRIGGERS.keys())
 
@@ -161,6 +161,17 @@ class RateLimit(Model):
     requests_per_unit: int | None = Field(None, description="Firings per unit.")
 
 
+class Concurrency(Model):
+    """How firings of a trigger overlap (ours)."""
+
+    max: int | None = Field(
+        None, description="Firings that may overlap, 1 to 1024. Default: 1 with atLeastOnce, else 64."
+    )
+    key: TriggerParameterSource | None = Field(
+        None, description="A value of the events: firings with the same one stay in order, one after another."
+    )
+
+
 class TriggerTemplate(Model):
     """Name, conditions and one kind of trigger."""
 
@@ -196,6 +207,7 @@ class Trigger(Model):
     retry_strategy: Backoff | None = Field(None, description="How failed attempts are repeated (with atLeastOnce).")
     rate_limit: RateLimit | None = Field(None, description="How many firings may start.")
     at_least_once: bool | None = Field(None, description="Act, then remember: every event is acted on, maybe twice.")
+    concurrency: Concurrency | None = Field(None, description="How firings overlap (ours).")
     dlq_trigger: Trigger | None = Field(None, description="Fired with the same events when all attempts failed.")
 
 

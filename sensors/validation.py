@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from events.errors import InvalidObject, NotAvailable, UserError
 from events.problems import Problems, join
-from sensors import conditions, dependencies, parameters, policies, rate_limit, resets
+from sensors import concurrency, conditions, dependencies, parameters, policies, rate_limit, resets
 from sensors.registry import PRECEDENCE, TRIGGERS
 from sensors.types import Sensor, SensorSpec, Trigger, TriggerParameter, TriggerTemplate
 
@@ -61,6 +61,8 @@ def _validate_trigger(trigger: Trigger, names: Sequence[str], problems: Problems
     parameters.validate_names(trigger.parameters or (), names, problems.at("parameters"))
     if trigger.rate_limit is not None:
         rate_limit.validate(trigger.rate_limit, problems.at("rateLimit"))
+    if trigger.concurrency is not None:
+        concurrency.validate(trigger.concurrency, names, problems.at("concurrency"))
     if trigger.retry_strategy is not None and not trigger.at_least_once:
         problems.warn(
             "retryStrategy", "has no effect without atLeastOnce: there is one attempt", "set atLeastOnce: true"

@@ -14,6 +14,8 @@ STREAM_NOT_FOUND = 10059
 STREAM_NAME_IN_USE = 10058
 NO_MESSAGE = 10037
 _MESSAGE_TOO_LARGE = 10054
+# Of the account, of the cluster, of the server.
+_NO_ROOM = (10002, 10023, 10047)
 
 
 class ApiError(BusError):
@@ -22,6 +24,10 @@ class ApiError(BusError):
     def __init__(self, code: int, description: str) -> None:
         super().__init__(f"{description} (JetStream error {code})")
         self.code = code
+
+
+class NoRoom(Unavailable):
+    """The broker has less room than was asked for."""
 
 
 async def call(link: Link, subject: str, body: Any = None, *, seconds: float = 5) -> dict[str, Any]:
@@ -41,6 +47,8 @@ def answer(data: bytes) -> dict[str, Any]:
         raise Conflict(description)
     if code == _MESSAGE_TOO_LARGE:
         raise TooLarge(description)
+    if code in _NO_ROOM:
+        raise NoRoom(f"{description} (JetStream error {code})")
     if int(error.get("code", 0)) >= 500:
         raise Unavailable(f"{description} (JetStream error {code})")
     raise ApiError(code, description)

@@ -8,12 +8,13 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from eventbus import subjects
+from eventbus import dead_letters, subjects
 from eventbus.base import Delivery, Health, Position, Stored, Subscription
 from eventbus.jetstream import api, streams
 from eventbus.jetstream.connection import Connection
 from eventbus.jetstream.consumers import nanoseconds_of
-from eventbus.jetstream.deliveries import JetStreamDeliveries
+from eventbus.jetstream.dead_letters import JetStreamDeadLetters
+from eventbus.jetstream.deliveries import JetStreamDeliveries, Readers
 from eventbus.jetstream.link import Access, Link
 from eventbus.jetstream.state import JetStreamState
 from eventbus.session import LeaseSession
@@ -31,6 +32,7 @@ class JetStreamBus:
     """One connection of one process. `namespace` keeps the state of several namespaces on one server apart.
 
     `is_alone`: the server is this process's own, so that sessions found there are left-overs of an earlier life.
+    `is_guest`: make nothing that is missing, for who makes it knows its settings.
     """
 
     def __init__(
@@ -43,15 +45,20 @@ class JetStreamBus:
         stream: streams.StreamConfig | None = None,
         publish_seconds: float = 8.0,
         is_alone: bool = False,
+        is_guest: bool = False,
+        dead_letter_bytes: int = dead_letters.MAX_BYTES,
     ) -> None:
-        self._is_alone = is_alone
+        self._is_alone, self._is_guest = is_alone, is_guest
         self._stream = stream or streams.StreamConfig()
         self._namespace, self._log, self._publish_seconds = namespace, log, publish_seconds
         self._created = ""
         self._buckets: dict[str, JetStreamState] = {}
+        self._letters: JetStreamDeadLetters | None = None
+        self._dead_letter_bytes = dead_letter_bytes
         self._connection = Connection(access, name, log, self._prepare)
         self._session: LeaseSession | None = None
         self._in_flight = asyncio.Semaphore(_IN_FLIGHT)
+        self._readers = Readers()
         self._max_payload = 1 << 20
 
     async def start(self) -> None:
@@ -59,11 +66,16 @@ class JetStreamBus:
         await self._connection.start()
 
     async def _prepare(self, link: Link) -> None:
-        """After every connect: the stream and the buckets in use must be there."""
+        """After every connect: the streams and the buckets in use must be there."""
+        self._max_payload = link.max_payload
+        if self._is_guest:
+            self._created = await streams.created(link)
+            return
         self._created = (await streams.ensure_events(link, self._stream)).created
         for name in self._buckets:
             await streams.ensure_bucket(link, self._bucket(name), self._stream.replicas)
-        self._max_payload = link.max_payload
+        if self._letters is not None:
+            await self._ensure_letters(link)
 
     def _bucket(self, name: str) -> str:
         return f"keryx-{subjects.key_part(self._namespace)}-{name}".replace("=", "_")
@@ -99,7 +111,7 @@ class JetStreamBus:
 
     @asynccontextmanager
     async def subscribe(self, subscription: Subscription) -> AsyncIterator[JetStreamDeliveries]:
-        deliveries = JetStreamDeliveries(subscription, self._connection, self._log)
+        deliveries = JetStreamDeliveries(subscription, self._connection, self._readers, self._log)
         try:
             await deliveries.open()
             yield deliveries
@@ -112,6 +124,19 @@ class JetStreamBus:
             await streams.ensure_bucket(link, self._bucket(name), self._stream.replicas)
             self._buckets[name] = JetStreamState(self._bucket(name), self._connection.link)
         return self._buckets[name]
+
+    async def dead_letters(self) -> JetStreamDeadLetters:
+        if self._letters is None:
+            await self._ensure_letters(await self._connection.link())
+            self._letters = JetStreamDeadLetters(
+                self._bucket("dead-letters"), self._connection.link, self._ensure_letters, lambda: self.max_event_bytes
+            )
+        return self._letters
+
+    async def _ensure_letters(self, link: Link) -> None:
+        if not self._is_guest:
+            name = self._bucket("dead-letters")
+            await streams.ensure_dead_letters(link, name, self._stream.replicas, self._dead_letter_bytes)
 
     async def session(self) -> LeaseSession:
         if self._session is None:
@@ -138,7 +163,7 @@ class JetStreamBus:
         try:
             return Delivery(from_wire(data), position, len(data))
         except InvalidEvent as error:
-            return Delivery(None, position, len(data), str(error))
+            return Delivery(None, position, len(data), str(error), data)
 
     @property
     def max_event_bytes(self) -> int:

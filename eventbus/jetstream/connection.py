@@ -19,6 +19,7 @@ from events.logs import Log
 
 Prepare = Callable[[Link], Awaitable[None]]
 _STEADY_SECONDS = 5.0
+_LOOK_SECONDS = 10.0
 
 
 class Connection:
@@ -97,13 +98,37 @@ class Connection:
             failures = 0
             opened = asyncio.get_running_loop().time()
             await self._set(link)
-            self._why = await link.closed
+            link = await self._served(link)
+            self._why = link.closed.result()
             self._log.warning("Lost the bus", reason=self._why)
             await self._set(None)
             await link.aclose()
             if asyncio.get_running_loop().time() - opened > _STEADY_SECONDS:
                 pauses.reset()
             await asyncio.sleep(pauses.next())
+
+    async def _served(self, link: Link) -> Link:
+        """Serve until the link is closed; the last one, for rotated credentials bring another without a gap."""
+        said = ""
+        while True:
+            await asyncio.wait({link.closed}, timeout=_LOOK_SECONDS)
+            if link.closed.done():
+                return link
+            try:
+                if self._access() == link.access:
+                    continue
+                newer = await self._open()
+            except KeryxError as error:
+                # The server may learn of them later than we do; what is open goes on as long as it lets us.
+                if said != str(error):
+                    said = str(error)
+                    self._log.warning("The new credentials of the bus do not work yet", reason=said)
+                continue
+            said = ""
+            self._log.info("Connected to the bus with new credentials", url=newer.url)
+            former, link = link, newer
+            await self._set(link)
+            await former.aclose()
 
     async def _open(self) -> Link:
         link = await Link.open(self._access(), self._name)

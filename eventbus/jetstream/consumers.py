@@ -61,11 +61,18 @@ class Consumers:
         """`name` serves from now on: delete the others of ours, and once those of earlier epochs and lives."""
         self._obsolete.discard(name)
         if not self._has_swept:
-            self._obsolete |= await self._left_overs(link) - {name}
+            await self.sweep(link, name)
             self._has_swept = True
         for former in sorted(self._obsolete):
             await self.delete(link, former)
             self._obsolete.discard(former)
+
+    async def sweep(self, link: Link, name: str) -> None:
+        """Delete all of this subscription, of this epoch and earlier ones, but `name`: one that was made by a request
+        whose answer was lost would pin events that nobody reads.
+        """
+        for left_over in sorted(await self._left_overs(link) - {name}):
+            await self.delete(link, left_over)
 
     def retire(self, name: str) -> None:
         """`name` serves no longer."""

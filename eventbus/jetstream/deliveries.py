@@ -24,18 +24,57 @@ from eventbus.jetstream import consumers, streams
 from eventbus.jetstream.connection import Connection
 from eventbus.jetstream.link import Link
 from events.backoff import Endless
+from events.bounded import Bounded
 from events.durations import NANOSECONDS
 from events.errors import BusError, InvalidEvent, Unavailable
-from events.event import from_wire
+from events.event import Event, from_wire
 from events.logs import Log
 
 BATCH = 256
-BATCH_BYTES = 4 << 20
 HELD = 512
 HELD_BYTES = 8 << 20
+_ROOM = 64 << 10  # for headers: a pull that the largest event does not fit would be refused
+PROCESS_BYTES = 64 << 20
 EXPIRES = 60
 HEARTBEAT = 15
 ACK_EVERY = 1.0
+SWEEP_EVERY = 600.0
+SHARED_EVENTS = 1024
+SHARED_BYTES = 8 << 20
+
+
+class Readers:
+    """What the subscriptions of one connection share: the memory they may hold, and events decoded once for all."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._events: Bounded[tuple[int, int], Event] = Bounded(SHARED_EVENTS, SHARED_BYTES)
+
+    @property
+    def held_bytes(self) -> int:
+        """What one subscription may hold, when all take their share."""
+        return min(HELD_BYTES, PROCESS_BYTES // max(1, self.count))
+
+    def enter(self) -> None:
+        """One more subscription."""
+        self.count += 1
+
+    def leave(self) -> None:
+        """One less."""
+        self.count -= 1
+        if self.count < 2:
+            self._events.clear()
+
+    def decode(self, data: bytes, sequence: int, stored_ns: int) -> Event:
+        """The event of a message; InvalidEvent when it is none. Alone, a reader has nobody to share with."""
+        if self.count < 2:
+            return from_wire(data)
+        key = (sequence, stored_ns)
+        event = self._events.get(key)
+        if event is None:
+            event = from_wire(data)
+            self._events.put(key, event, len(data))
+        return event
 
 
 @dataclass(slots=True)
@@ -55,8 +94,8 @@ class Consumer:
 class JetStreamDeliveries:
     """Events of the subscription's subjects in stream order, none skipped."""
 
-    def __init__(self, subscription: Subscription, connection: Connection, log: Log) -> None:
-        self._subscription, self._connection, self._log = subscription, connection, log
+    def __init__(self, subscription: Subscription, connection: Connection, readers: Readers, log: Log) -> None:
+        self._subscription, self._connection, self._readers, self._log = subscription, connection, readers, log
         filter_subjects = sorted({subjects.subject(*topic) for topic in subscription.topics})
         self._consumers = consumers.Consumers(subscription.name, subscription.epoch, filter_subjects)
         self._held: deque[Delivery] = deque()
@@ -77,6 +116,7 @@ class JetStreamDeliveries:
 
     async def open(self) -> None:
         """Returns once a consumer stands; keeps one from then on."""
+        self._readers.enter()
         await self._replace()
         self._tasks = [
             asyncio.create_task(self._keep(), name=f"consumer {self._subscription.name}"),
@@ -125,6 +165,7 @@ class JetStreamDeliveries:
 
     async def aclose(self) -> None:
         """Stop reading; the consumer is deleted when the bus is there."""
+        self._readers.leave()
         for task in self._tasks:
             task.cancel()
         for task in self._tasks:
@@ -162,6 +203,7 @@ class JetStreamDeliveries:
         generation = self._consumer.generation
         newer = asyncio.ensure_future(self._connection.another(generation))
         broken = asyncio.ensure_future(self._broken.wait())
+        swept = asyncio.get_running_loop().time()
         try:
             while True:
                 await asyncio.wait({newer, broken}, timeout=HEARTBEAT, return_when=asyncio.FIRST_COMPLETED)
@@ -170,8 +212,13 @@ class JetStreamDeliveries:
                     return "new connection"
                 if broken.done():
                     return "gap or end of the consumer"
-                if self._consumer.wanted and asyncio.get_running_loop().time() - self._heard > 2 * HEARTBEAT:
+                now = asyncio.get_running_loop().time()
+                if self._consumer.wanted and now - self._heard > 2 * HEARTBEAT:
                     return "two heartbeats missed"
+                if now - swept > SWEEP_EVERY:
+                    swept = now
+                    with contextlib.suppress(BusError):
+                        await self._consumers.sweep(self._consumer.link, self._consumer.name)
         finally:
             for waiter in (newer, broken):
                 waiter.cancel()
@@ -223,13 +270,14 @@ class JetStreamDeliveries:
     # ---- pulling
 
     def _may_pull(self, consumer: Consumer) -> bool:
-        return len(self._held) + consumer.wanted <= HELD - BATCH and self._held_bytes <= HELD_BYTES - BATCH_BYTES
+        most = self._readers.held_bytes // 2
+        return len(self._held) + consumer.wanted <= HELD - BATCH and self._held_bytes <= most
 
     async def _pull(self, consumer: Consumer) -> None:
         consumer.wanted += BATCH
         body = b'{"batch":%d,"max_bytes":%d,"expires":%d,"idle_heartbeat":%d}' % (
             BATCH,
-            BATCH_BYTES,
+            max(self._readers.held_bytes // 2, consumer.link.max_payload + _ROOM),
             EXPIRES * NANOSECONDS["s"],
             HEARTBEAT * NANOSECONDS["s"],
         )
@@ -258,9 +306,16 @@ class JetStreamDeliveries:
         position = Position(self._after.stream_created, sequence, stored)
         self._after = position
         self._acks.append((sequence, own))
-        self._held.append(_delivery(message.data, position))
+        self._held.append(self._delivery(message.data, position))
         self._held_bytes += len(message.data)
         self._arrived.set()
+
+    def _delivery(self, data: bytes, position: Position) -> Delivery:
+        try:
+            event = self._readers.decode(data, position.sequence, position.stored_ns)
+        except InvalidEvent as error:
+            return Delivery(None, position, len(data), str(error), data)
+        return Delivery(event, position, len(data))
 
     async def _on_status(self, consumer: Consumer, headers: dict[str, str]) -> None:
         status = headers["Status"]
@@ -291,10 +346,3 @@ class JetStreamDeliveries:
         self._acked = None
         sequence, own = acked
         await consumer.link.publish(f"$JS.ACK.{subjects.STREAM}.{consumer.name}.1.{sequence}.{own}.0.0", b"+ACK")
-
-
-def _delivery(data: bytes, position: Position) -> Delivery:
-    try:
-        return Delivery(from_wire(data), position, len(data))
-    except InvalidEvent as error:
-        return Delivery(None, position, len(data), str(error))

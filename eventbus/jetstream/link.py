@@ -101,6 +101,11 @@ class Link:
         self._fail()
 
     @property
+    def access(self) -> Access:
+        """With what it was opened."""
+        return self._access
+
+    @property
     def url(self) -> str:
         """Address of the server."""
         return self._access.url

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from eventbus import subjects
+from eventbus.dead_letters import MAX_AGE_DAYS
 from eventbus.jetstream import api
 from eventbus.jetstream.link import Link
 from events import durations, yamls
@@ -113,6 +114,16 @@ async def state(link: Link, stream: str = subjects.STREAM) -> StreamState:
     )
 
 
+async def created(link: Link) -> str:
+    """Identity of the stream of events; empty when there is none."""
+    try:
+        return (await state(link)).created
+    except api.ApiError as error:
+        if error.code != api.STREAM_NOT_FOUND:
+            raise
+    return ""
+
+
 async def ensure_events(link: Link, config: StreamConfig) -> StreamState:
     """The stream of events, made when it is missing."""
     await _ensure(
@@ -157,6 +168,29 @@ async def ensure_bucket(link: Link, bucket: str, replicas: int) -> None:
             "allow_direct": False,
         },
     )
+
+
+async def ensure_dead_letters(link: Link, stream: str, replicas: int, max_bytes: int) -> None:
+    """The stream of dead letters, made when it is missing; smaller where the broker has no room for that much."""
+    for share in (1, 4, 16, 64):
+        config = {
+            "subjects": [f"{stream}.>"],
+            "max_msgs": -1,
+            "max_bytes": max_bytes // share,
+            "max_age": MAX_AGE_DAYS * 24 * durations.NANOSECONDS["h"],
+            "num_replicas": replicas,
+            "retention": "limits",
+            "discard": "old",
+            "storage": "file",
+            "allow_direct": False,
+        }
+        try:
+            await _ensure(link, stream, config)
+        except api.NoRoom:
+            if share == 64:
+                raise
+        else:
+            break
 
 
 async def _ensure(link: Link, name: str, config: dict[str, Any]) -> None:

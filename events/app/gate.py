@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection
 from contextlib import AbstractAsyncContextManager
 
 from eventbus.base import Bus, Deliveries, Delivery, Health, Session, State, Stored, Subscription
+from eventbus.dead_letters import DeadLetters
 from events.errors import BusError, Unavailable
 from events.event import Event
 from events.process import Readiness
@@ -34,6 +35,14 @@ class Gate:
     def is_open(self) -> bool:
         """Whether there is nothing to wait for (any more)."""
         return self._opened.is_set()
+
+    def open(self) -> None:
+        """Open it from outside; for good."""
+        self._opened.set()
+
+    async def opened(self) -> None:
+        """Returns when it is open, however long that takes."""
+        await self._opened.wait()
 
     async def run(self) -> None:
         """Returns when it is open."""
@@ -73,6 +82,9 @@ class GatedBus:
 
     async def state(self, name: str) -> State:
         return await self._bus.state(name)
+
+    async def dead_letters(self) -> DeadLetters:
+        return await self._bus.dead_letters()
 
     async def session(self) -> Session:
         return await self._bus.session()

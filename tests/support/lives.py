@@ -104,9 +104,17 @@ class Life:
     """One process that owns the trigger, until it crashes or is stopped."""
 
     def __init__(self, bus: Any, *, at_least_once: bool, pipe: Pipeline | None = None, **options: Any) -> None:
-        self.grace = options.pop("grace", 5)
+        self.grace, concurrency = options.pop("grace", 5), options.pop("concurrency", None)
         self.action, self.decisions, self.lease = FakeAction(**options), Decisions(), FakeLease()
-        self.runner = runner(bus, self.action, self.decisions, pipe, at_least_once=at_least_once, grace=self.grace)
+        self.runner = runner(
+            bus,
+            self.action,
+            self.decisions,
+            pipe,
+            at_least_once=at_least_once,
+            grace=self.grace,
+            concurrency=concurrency,
+        )
         self.task = self.runner.start(self.lease)
 
     async def stop(self) -> None:

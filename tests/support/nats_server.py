@@ -88,6 +88,7 @@ class Line:
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self.silent = False
+        self.delay = 0.0
 
     @property
     def url(self) -> str:
@@ -133,5 +134,7 @@ class Line:
             while data := await source.read(65536):
                 while self.silent:
                     await asyncio.sleep(0.01)
+                if self.delay:
+                    await asyncio.sleep(self.delay)
                 sink.write(data)
                 await sink.drain()

@@ -16,6 +16,7 @@ from events.logs import Log
 from events.metrics import Metrics
 from sensors import conditions, types
 from sensors.base import Firing
+from sensors.concurrency import Concurrency
 from sensors.decision import Decision, Outcome
 from sensors.dependencies import Dependencies
 from sensors.pipeline import Pipeline
@@ -88,6 +89,8 @@ class FakeAction:
         self.holding = holding
         self.most = 0
         self.on_start: Callable[[Firing], None] = lambda _firing: None
+        self.failing: Callable[[Firing], bool] = lambda _firing: False
+        self.firings: list[Firing] = []
         self._permits, self._permitted = permits, asyncio.Event()
         self.closed = 0
 
@@ -111,6 +114,7 @@ class FakeAction:
         name = "+".join(sorted(one.id for one in firing.events.values()))
         self.on_start(firing)
         self.started.append(name)
+        self.firings.append(firing)
         future = self.running[name] = asyncio.get_running_loop().create_future()
         self.most = max(self.most, len(self.running))
         if not self.holding:
@@ -119,6 +123,8 @@ class FakeAction:
             end = await future
         finally:
             del self.running[name]
+        if self.failing(firing):
+            return Decision(Outcome.FAILED, 0, reason="action", detail="the target said no", attempts=1)
         self.finished.append(name)
         return end
 
@@ -248,6 +254,7 @@ def runner(
     grace: float = 5,
     signatures: dict[str, str] | None = None,
     since: Any = Start.FIRST,
+    concurrency: dict[str, Any] | None = None,
 ) -> TriggerRunner:
     """One process's runner of the trigger `t` of the sensor `s`."""
     pipe = pipe or pipeline(None, dependency("orders"))
@@ -260,6 +267,7 @@ def runner(
         topics=known.topics,
         signatures={one.name: one.signature for one in known} if signatures is None else signatures,
         recorder=decisions,  # type: ignore[arg-type]
+        concurrency=Concurrency(types.Concurrency.parse(concurrency) if concurrency else None),
     )
     return TriggerRunner(plan, Owner("ns", "s", "", since, grace), bus, Metrics(), LOG, lambda _name: None)
 

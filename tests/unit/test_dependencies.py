@@ -45,11 +45,11 @@ def test_of_two_with_one_name_the_last_counts() -> None:
     assert found["a"].topic == ("hooks", "other")
 
 
-def test_a_trigger_takes_only_what_its_conditions_name() -> None:
-    found = Dependencies([spec("a"), spec("b", eventName="other")])
-    some = found.only({"b"})
-    assert (some.names, some.topics) == (("b",), (("hooks", "other"),))
-    assert some["b"] is found["b"]
+def test_what_is_compiled_is_joined_as_it_is() -> None:
+    a, b = Dependencies([spec("a")]), Dependencies([spec("b", eventName="other")])
+    both = Dependencies.joined([a, b])
+    assert (both.names, both.topics) == (("a", "b"), (*a.topics, *b.topics))
+    assert both["b"] is b["b"]
 
 
 BASE = {"filters": {"data": [{"path": "a", "type": "string", "value": ["x"]}]}}

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import functools
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from events import logs
-from events.app.cli import services
-from events.errors import UserError
+from events.app.cli import dlq, services
+from events.app.cli.guard import USAGE, guarded, show
 from events.version import VERSION
 
-USAGE = 2
 FORMATS = ("text", "json", "github")
 LEVELS = ("debug", "info", "warn", "error")
 
@@ -27,6 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.add_typer(dlq.app, name="dlq")
 
 
 def _level(text: str) -> str:
@@ -41,23 +39,8 @@ def _format(text: str) -> str:
     return text
 
 
-def _guarded(command: Callable[..., int]) -> Callable[..., None]:
-    """User errors as lines on stderr and exit code 2."""
-
-    @functools.wraps(command)
-    def run(*args: Any, **options: Any) -> None:
-        try:
-            code = command(*args, **options)
-        except UserError as error:
-            print(f"keryx: {error}", file=sys.stderr)  # noqa: T201
-            code = USAGE
-        raise typer.Exit(code)
-
-    return run
-
-
 @app.command("run")
-@_guarded
+@guarded
 def run(
     paths: Annotated[list[Path], typer.Argument(help="Files or folders with manifests.")],
     namespace: Annotated[str, typer.Option(help="Namespace of objects that name none.")] = "default",
@@ -129,9 +112,7 @@ def lint(
         raise typer.Exit(1)
     checked = linting.check(paths, is_deep=recursive)
     for line in linting.FORMATS[form](checked):
-        # A manifest may hold what the terminal, or UTF-8, cannot show.
-        encoding = sys.stdout.encoding or "utf-8"
-        print(line.encode(encoding, "backslashreplace").decode(encoding))  # noqa: T201
+        show(line)
     raise typer.Exit(linting.exit_code(checked, is_strict=strict))
 
 
