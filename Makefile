@@ -38,7 +38,7 @@ bench: venv
 	PYTHONPATH=tests $(BIN)/python tests/bench/run.py $(ARGS)
 
 soak: venv
-	$(BIN)/pytest tests/e2e/test_chaos.py --soak -s
+	$(BIN)/pytest tests/chaos tests/e2e/test_chaos.py --soak -s --seeds "$(SEEDS)"
 
 clean:
 	rm -rf .venv dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -94,6 +94,8 @@ class JetStreamBus:
                 link = await self._connection.link(max(left, 0))
                 try:
                     answer = api.answer((await link.request(subject, wire, max(left, 0.05), headers)).data)
+                except api.NoRoom:
+                    raise  # room does not come within a second: the sender is told to come later
                 except Unavailable:
                     if loop.time() >= deadline - 0.1:
                         raise

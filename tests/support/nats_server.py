@@ -27,6 +27,7 @@ def free_port() -> int:
 class NatsServer:
     def __init__(self, directory: Path, config: str = "") -> None:
         self.directory, self.port, self.config = directory, free_port(), config
+        self.limits = ""
         self.process: subprocess.Popen[bytes] | None = None
         directory.mkdir(parents=True, exist_ok=True)
 
@@ -41,7 +42,7 @@ class NatsServer:
     async def start(self) -> None:
         config = self.directory / "nats.conf"
         config.write_text(
-            f'listen: "127.0.0.1:{self.port}"\njetstream {{ store_dir: "{self.store}" }}\n{self.config}\n'
+            f'listen: "127.0.0.1:{self.port}"\n{self.config}\njetstream {{ store_dir: "{self.store}" {self.limits} }}\n'
         )
         with (self.directory / "nats.log").open("ab") as log:
             self.process = subprocess.Popen([binary(), "-c", str(config)], stdout=log, stderr=log)
