@@ -52,6 +52,10 @@ class Step:
 
     firings: list[Firing] = field(default_factory=list)
     decisions: list[Decision] = field(default_factory=list)
+    pending: dict[str, Pending] = field(default_factory=dict)
+    """What waits after it."""
+    accepted: int | None = None
+    """Identity of the event, when it is to be recognised if it comes again."""
 
 
 # A publisher of its own may put an event on a subject that its attributes do not name.
@@ -110,33 +114,49 @@ class Pipeline:
 
     def fold(self, checkpoint: Checkpoint, prepared: Prepared) -> Step:
         """Take one event into `checkpoint`, which is changed in place; the same inputs give the same step."""
-        step, position = Step(), prepared.delivery.position
+        step = Step()
+        checkpoint.advance(prepared.delivery.position)
+        self._decide(checkpoint, prepared, step)
+        if step.accepted is not None:
+            checkpoint.recent.add(step.accepted, prepared.delivery.position.sequence)
+        if checkpoint.pending:
+            step.pending = dict(checkpoint.pending)
+        return step
+
+    def follow(self, checkpoint: Checkpoint, prepared: Prepared, step: Step) -> None:
+        """Bring another checkpoint, of the event before, to where this step led."""
+        position = prepared.delivery.position
         checkpoint.advance(position)
+        if step.accepted is not None:
+            checkpoint.recent.add(step.accepted, position.sequence)
+        checkpoint.pending = step.pending
+
+    def _decide(self, checkpoint: Checkpoint, prepared: Prepared, step: Step) -> None:
+        position = prepared.delivery.position
         if self._resets is not None and checkpoint.pending:
             self._reset(checkpoint, self._resets, position.stored_ns, step)
         event = prepared.delivery.event
         if prepared.redrive is not None:
             self._send_again(checkpoint, prepared, prepared.redrive, step)
-            return step
+            return
         if event is None:
             step.decisions.append(
                 Decision(Outcome.FAILED, position.sequence, reason="invalid event", detail=prepared.delivery.error)
             )
-            return step
+            return
         is_repeat = checkpoint.recent.get(prepared.identity) not in (None, position.sequence)
         for made in prepared.matches or (_UNMATCHED,):
             if made.event is not None and not is_repeat:
                 self._take(checkpoint, made, made.event, prepared, step)
-                checkpoint.recent.add(prepared.identity, position.sequence)
+                step.accepted = prepared.identity
             else:
                 step.decisions.append(_refusal(position.sequence, event, made))
-        return step
 
     def _send_again(self, checkpoint: Checkpoint, prepared: Prepared, redrive: Redrive, step: Step) -> None:
         """A dead letter that is redriven: past the check for duplicates, but the same order counts once."""
         letter, position = redrive.letter, prepared.delivery.position
         is_repeat = checkpoint.recent.get(prepared.identity) not in (None, position.sequence)
-        checkpoint.recent.add(prepared.identity, position.sequence)
+        step.accepted = prepared.identity
         why_not = "this redrive came before" if is_repeat else _obstacle(letter)
         if letter is None or why_not:
             step.decisions.append(Decision(Outcome.FILTERED, position.sequence, reason=REDRIVE, detail=why_not))

@@ -12,7 +12,7 @@ SAVE_FIRINGS = 32
 
 
 class AtLeastOnceLine(Line):
-    """Two checkpoints, each the fold of the same events: `_ahead` decides, the durable one follows when an action ends.
+    """Two checkpoints of the same events: `_ahead` is the fold and decides, the durable one follows what is done.
 
     So a head can be written while an action runs, and never speaks of what is not done.
     """
@@ -34,7 +34,7 @@ class AtLeastOnceLine(Line):
                 await self._act(firing)
             if step.decisions:
                 await self._keep_failed(prepared, step)
-            self._pipeline.fold(self._checkpoint, prepared)
+            self._pipeline.follow(self._checkpoint, prepared, step)
             for decision in step.decisions:
                 self._report(decision)
             if prepared.redrive is not None:

@@ -33,7 +33,8 @@ class OverlappingLine(Line):
     def __init__(self, parts: Parts) -> None:
         super().__init__(parts)
         self._ahead = self._checkpoint.copy()
-        self._slots = asyncio.Semaphore(parts.concurrency.most)
+        self._most = parts.concurrency.most
+        self._slots = asyncio.Semaphore(self._most)
         self._window: deque[_Entry] = deque()
         self._running: set[asyncio.Task[None]] = set()
         self._ended = asyncio.Event()
@@ -53,31 +54,36 @@ class OverlappingLine(Line):
             entry = _Entry(prepared, step, len(firings))
             self._window.append(entry)
             for firing in firings:
-                await self._start(entry, firing)
-            self._advance()
-            await self._until(WINDOW - 1)
+                if not self._may_start(firing):
+                    await self._unless_stopped(self._until_it_may_start(firing))
+                self._start(entry, firing)
+            if not firings:
+                self._advance()
+            if len(self._window) >= WINDOW:
+                await self._until(WINDOW - 1)
             if prepared.redrive is not None:
                 await self._until(0)  # its letter is let go with nothing else under way
                 await self._let_go(prepared)
-            await self._save_now_and_then()
+            if self._unsaved >= SAVE_FIRINGS:
+                await self._save()
         if not self._deliveries.ready and not self._window:
             self._writer.touch(0)
 
-    async def _start(self, entry: _Entry, firing: Firing) -> None:
-        if self._action.permits() < 1:
-            await self._unless_stopped(self._action.permitted())
-        if self._concurrency.key(firing) == "":
-            await self._unless_stopped(self._free())
+    def _may_start(self, firing: Firing) -> bool:
+        """Whether a permit is there, and a slot; what has a key waits for its slot behind those of its key."""
+        has_slot = len(self._running) < self._most or bool(self._concurrency.key(firing))
+        return has_slot and self._action.permits() > 0
+
+    async def _until_it_may_start(self, firing: Firing) -> None:
+        while not self._may_start(firing):
+            self._ended.clear()
+            await (self._ended.wait() if self._action.permits() > 0 else self._action.permitted())
+
+    def _start(self, entry: _Entry, firing: Firing) -> None:
         self._lease.require()
         task = asyncio.create_task(self._act(entry, firing))
         self._running.add(task)
         task.add_done_callback(self._on_done)
-
-    async def _free(self) -> None:
-        """Returns when a slot is free: what has no key starts in bus order."""
-        while self._slots.locked():
-            self._ended.clear()
-            await self._ended.wait()
 
     async def _act(self, entry: _Entry, firing: Firing) -> None:
         async with self._concurrency.turn(firing), self._slots:
@@ -104,7 +110,7 @@ class OverlappingLine(Line):
         """Fold what is done, up to the oldest event that is not, into the durable checkpoint."""
         while self._window and not self._window[0].open:
             entry = self._window.popleft()
-            self._pipeline.fold(self._checkpoint, entry.prepared)
+            self._pipeline.follow(self._checkpoint, entry.prepared, entry.step)
             for decision in entry.step.decisions:
                 self._report(decision)
         self._writer.touch(SAVE_SECONDS)
@@ -119,12 +125,11 @@ class OverlappingLine(Line):
             self._ended.clear()
             await self._ended.wait()
 
-    async def _save_now_and_then(self) -> None:
+    async def _save(self) -> None:
         """A slow bus holds the line up: a crash repeats two windows at most."""
-        if self._unsaved >= SAVE_FIRINGS:
-            self._unsaved = 0
-            await self._unless_stopped(self._writer.written())
-            self._writer.touch(0)
+        self._unsaved = 0
+        await self._unless_stopped(self._writer.written())
+        self._writer.touch(0)
 
     async def _wind_up(self) -> None:
         if self._running:
