@@ -3,7 +3,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 BIN := .venv/bin
 
-.PHONY: venv demo test check format docs bench soak clean
+.PHONY: venv demo test check format docs schemas bench soak clean
 .DEFAULT_GOAL := check
 
 venv: .venv/.done
@@ -33,6 +33,9 @@ format: venv
 
 docs: venv
 	$(BIN)/python -m events.app.reference
+
+schemas: venv
+	$(BIN)/python tools/schemas.py
 
 bench: venv
 	PYTHONPATH=tests $(BIN)/python tests/bench/run.py $(ARGS)

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from eventbus.dead_letters import DeadLetters
+from eventbus.former import Former, FormerReader
 from events.event import Event
 
 
@@ -206,6 +207,18 @@ class Bus(Protocol):
 
     async def read(self, sequence: int) -> Delivery | None:
         """One stored event by its sequence; None when the stream no longer has it."""
+        ...
+
+    async def former(self, reader: FormerReader, on_wait: Callable[[str], None]) -> Former | None:
+        """What Argo Events' own sensor left for a trigger; None when it never had it here.
+
+        Returns only once that sensor reads no more; until then `on_wait` is told why, when the reason changes. What was
+        left stays as it is.
+        """
+        ...
+
+    async def dismiss(self, pins: Sequence[str]) -> None:
+        """Have the broker keep nothing more for a former reader. Of what is gone already nothing is said."""
         ...
 
     @property

@@ -9,13 +9,14 @@ import asyncio
 import itertools
 import time
 from bisect import bisect_right
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import NamedTuple
 
 from eventbus import dead_letters, subjects
 from eventbus.base import Delivery, Entry, Health, Position, Start, Stored, Subscription
 from eventbus.dead_letters import DeadLetter, Figures, Filter, Listed
+from eventbus.former import FormerReader
 from eventbus.session import LeaseSession, boot_time
 from events.errors import Conflict, InvalidEvent, TooLarge, Unavailable
 from events.event import Event, from_wire, to_wire
@@ -330,6 +331,13 @@ class MemoryBus:
             return None
         _, _, wire, stored_ns = self.broker.stored[index]
         return _delivery(wire, Position(self.broker.created, sequence, stored_ns))
+
+    async def former(self, _reader: FormerReader, _on_wait: Callable[[str], None]) -> None:
+        """Nobody else has ever read this bus."""
+        await self.reach()
+
+    async def dismiss(self, _pins: Sequence[str]) -> None:
+        await self.reach()
 
     @property
     def max_event_bytes(self) -> int:

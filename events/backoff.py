@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Annotated, Any, TypeVar
 
@@ -18,6 +19,7 @@ T = TypeVar("T")
 
 DEFAULT_STEPS = 5
 _SECOND = 1_000_000_000
+_WHOLE = re.compile(r"[+-]?[0-9]{1,30}", re.ASCII)
 
 
 def number(value: Any) -> float:
@@ -25,6 +27,13 @@ def number(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise UserError(f"{value!r} is not a number", cure="write a number, without quotes")
     return float(value)
+
+
+def whole_or_text(text: str) -> int | str:
+    """A `duration` as upstream takes it from text: a whole number of 64 bits is nanoseconds, everything else text."""
+    if _WHOLE.fullmatch(text) and -(2**63) <= int(text) < 2**63:
+        return int(text)
+    return text
 
 
 def _whole_or_text(value: Any) -> Any:

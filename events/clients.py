@@ -24,9 +24,9 @@ class Clients:
         credentials: Credentials,
         make_kube: Callable[[], KubeApi] | None = None,
         *,
-        script_seconds: float = 1.0,
+        limits: Limits | None = None,
     ) -> None:
-        self.credentials, self._script_seconds = credentials, script_seconds
+        self.credentials, self._limits = credentials, limits or Limits()
         self._make_kube = make_kube
         self._kube: KubeApi | None = None
         self._http: aiohttp.ClientSession | None = None
@@ -53,7 +53,7 @@ class Clients:
     def scripts(self) -> Scripts:
         """The jq programs and Lua scripts of the process."""
         if self._scripts is None:
-            self._scripts = Scripts(Limits(seconds=self._script_seconds))
+            self._scripts = Scripts(self._limits)
         return self._scripts
 
     async def aclose(self) -> None:

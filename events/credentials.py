@@ -68,6 +68,33 @@ class BasicAuth(Model):
     password: SecretRef | None = Field(None, description="Secret with the password.")
 
 
+class SASLConfig(Model):
+    """SASL of a Kafka client. Contract 0.1."""
+
+    mechanism: str | None = Field(
+        None, description="PLAIN (default), OAUTHBEARER, SCRAM-SHA-256, SCRAM-SHA-512 or GSSAPI."
+    )
+    user_secret: SecretRef | None = Field(None, description="Secret with the user name.")
+    password_secret: SecretRef | None = Field(None, description="Secret with the password.")
+
+
+class NATSAuth(Model):
+    """How to log in to a NATS server; of several the first counts."""
+
+    basic: BasicAuth | None = Field(None, description="User name and password.")
+    token: SecretRef | None = Field(None, description="Secret with a token.")
+    nkey: SecretRef | None = Field(None, description="Secret with the seed of an NKey.")
+    credential: SecretRef | None = Field(None, description="Secret with a credentials file.")
+
+
+class SchemaRegistry(Model):
+    """A registry of Avro schemas, and the schema to use."""
+
+    url: str = Field("", description="URL of the registry.")
+    schema_id: int = Field(0, description="Id of the schema.")
+    auth: BasicAuth | None = Field(None, description="User name and password.")
+
+
 class ValueFrom(Model):
     """Where a value comes from; a secret wins over a config map."""
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import base64
 import binascii
+import os
 import re
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -41,7 +41,7 @@ _UNPARSED: Any = object()
 
 def new_id() -> str:
     """A fresh event id: 32 lowercase hex digits."""
-    return uuid.uuid4().hex
+    return os.urandom(16).hex()
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +104,8 @@ class Event:
 def now_text(moment: datetime | None = None) -> str:
     """A time as the bus has it: RFC 3339, UTC, fraction without trailing zeros."""
     moment = datetime.now(UTC) if moment is None else moment.astimezone(UTC)
-    fraction = f".{moment.microsecond:06}".rstrip("0").rstrip(".")
-    return f"{moment:%Y-%m-%dT%H:%M:%S}{fraction}Z"
+    text = moment.isoformat()[:-6]  # without +00:00
+    return f"{text.rstrip('0') if moment.microsecond else text}Z"
 
 
 def utc_text(text: str) -> str:

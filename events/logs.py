@@ -95,10 +95,23 @@ class TerminalFormatter(logging.Formatter):
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 
-def set_up(level: str = "info", stream: TextIO | None = None) -> None:
-    """Send the logs of this process to `stream` (stderr)."""
+def level() -> str:
+    """What `set_up` was told: debug, info, warn or error."""
+    set_to = logging.getLogger(ROOT).level
+    return next((name for name, number in _LEVELS.items() if number == set_to), "info")
+
+
+def _add(fields: dict[str, Any], record: logging.LogRecord) -> bool:
+    record.fields = fields | getattr(record, "fields", {})
+    return True
+
+
+def set_up(level: str = "info", stream: TextIO | None = None, **fields: Any) -> None:
+    """Send the logs of this process to `stream` (stderr), with `fields` on every line."""
     stream = stream or sys.stderr
     handler = logging.StreamHandler(stream)
+    if fields:
+        handler.addFilter(lambda record: _add(fields, record))
     handler.setFormatter(TerminalFormatter() if stream.isatty() else JsonFormatter())
     root = logging.getLogger()
     root.handlers[:] = [handler]

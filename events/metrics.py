@@ -10,6 +10,8 @@ import platform
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Summary, disable_created_metrics
 from prometheus_client.exposition import generate_latest
 
+from events.tally import Tally
+
 _PREFIX = "argo_events_"
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
@@ -23,6 +25,8 @@ class Metrics:
     def __init__(self, version: str = "") -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series per counter that nobody reads
         self.registry = CollectorRegistry()
+        self.others = Tally(self.registry)
+        """What other processes count for this one."""
         self._for_sources()
         self._for_triggers()
         self._for_process(version)
@@ -45,6 +49,12 @@ class Metrics:
         )
         self.events_duplicate = self._counter("source_events_duplicate", "Events that the bus already had.", _SOURCE)
         self.publish_seconds = self._histogram("publish_seconds", "Until the bus has stored an event.", _SOURCE)
+        self.source_workers = self._gauge(
+            "source_workers", "Worker processes of an event source that listen.", ("namespace", "eventsource_name")
+        )
+        self.source_worker_deaths = self._counter(
+            "source_worker_deaths", "Worker processes that ended unasked.", ("namespace", "eventsource_name")
+        )
 
     def _for_triggers(self) -> None:
         self.action_triggered = self._counter("action_triggered", "Attempts that succeeded.", _TRIGGER)
@@ -87,4 +97,4 @@ class Metrics:
 
     def text(self) -> bytes:
         """The exposition format."""
-        return generate_latest(self.registry)
+        return generate_latest(self.others)

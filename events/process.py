@@ -35,14 +35,19 @@ class Readiness:
     def __init__(self) -> None:
         self._waiting: dict[str, str] = {}
         self._changed = asyncio.Event()
+        self.on_change: Callable[[], None] = _nothing
+        """Called when something is said that was not known."""
 
     def waiting(self, name: str, reason: str) -> None:
         """`name` is not ready, for this reason."""
-        self._waiting[name] = reason
+        if self._waiting.get(name) != reason:
+            self._waiting[name] = reason
+            self.on_change()
 
     def ready(self, name: str) -> None:
         """`name` is ready."""
-        self._waiting.pop(name, None)
+        if self._waiting.pop(name, None) is not None:
+            self.on_change()
         self._changed.set()
 
     async def until_ready(self, names: Collection[str]) -> None:
@@ -183,6 +188,7 @@ class HealthServer:
     async def _answer(self, request: web.BaseRequest) -> web.Response:
         path = request.path
         if path == "/metrics":
+            await self._metrics.others.refresh()
             return web.Response(body=self._metrics.text(), headers={"Content-Type": CONTENT_TYPE})
         if path == "/healthz":
             return web.Response(text="ok\n")

@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 
 from events.errors import UserError
+from events.scripting.link import Limits
 
 METRICS_PORT = 7777
 GRACE = 25.0
@@ -41,8 +42,8 @@ class Settings:
     """KERYX_METRICS_PORT: where /metrics, /healthz and /readyz are served; 0 = any free port."""
     grace: float = GRACE
     """KERYX_GRACE: seconds that running actions get after SIGTERM."""
-    script_seconds: float = 1.0
-    """KERYX_SCRIPT_SECONDS: CPU time that one run of a jq program or Lua script may take."""
+    script_limits: Limits = Limits()  # noqa: RUF009 - immutable
+    """KERYX_SCRIPT_SECONDS and KERYX_SCRIPT_MEMORY (MiB): what one run of a jq program or Lua script may take."""
     bus_auth_file: str = BUS_AUTH_FILE
     """KERYX_BUS_AUTH_FILE: credentials of the bus, when its config names an access secret."""
 
@@ -60,9 +61,17 @@ def read(environ: Mapping[str, str] = os.environ) -> Settings:
         log_level=level if level in ("debug", "info", "warn", "error") else "info",
         metrics_port=int(_number(environ, "KERYX_METRICS_PORT", METRICS_PORT, most=65535)),
         grace=_number(environ, "KERYX_GRACE", GRACE),
-        script_seconds=_number(environ, "KERYX_SCRIPT_SECONDS", 1.0) or 1.0,
+        script_limits=script_limits(environ),
         bus_auth_file=environ.get("KERYX_BUS_AUTH_FILE") or BUS_AUTH_FILE,
     )
+
+
+def script_limits(environ: Mapping[str, str] = os.environ) -> Limits:
+    """What scripts may take, from the environment; UserError naming the variable that cannot be used."""
+    seconds = _number(environ, "KERYX_SCRIPT_SECONDS", 0)
+    memory = int(_number(environ, "KERYX_SCRIPT_MEMORY", 0, most=1 << 20)) << 20
+    usual = Limits()
+    return Limits(seconds or usual.seconds, memory or usual.memory)
 
 
 def _decoded(environ: Mapping[str, str], name: str) -> dict[str, Any] | None:

@@ -2,7 +2,8 @@
 
 An adapter is one module (a typed `Spec` and a class), one row in `registry`, one example, one test. It has no retry
 loop, no filter, no metrics, no log line per event: `service` does those once for all. It raises; the service backs off
-and starts it again.
+and starts it again. A kind that this version only describes is a `Kind` in the same place: its spec and what is wrong
+with one.
 """
 
 from __future__ import annotations
@@ -37,6 +38,9 @@ class Spec(Model):
 
 
 SpecT = TypeVar("SpecT", bound=Spec)
+
+
+NOT_RUN = "this version of Keryx describes this kind of event source, but does not run it"
 
 
 class Emit(Protocol):
@@ -86,8 +90,8 @@ class SourceContext:
     """To be called for what arrived and cannot become an event, so never reaches `emit`: it is counted."""
 
 
-class Source(ABC, Generic[SpecT]):
-    """One event of one EventSource."""
+class Kind(Generic[SpecT]):
+    """What an object may say of one kind of source; without an adapter, this version does not run it."""
 
     Spec: ClassVar[type[Spec]]
     event_type: ClassVar[str]
@@ -95,12 +99,16 @@ class Source(ABC, Generic[SpecT]):
     active_passive: ClassVar[bool] = True
     """Whether one replica only may run it; the others stand by."""
 
-    def __init__(self, spec: SpecT) -> None:
-        self.spec = spec
-
     @classmethod
     def validate(cls, spec: SpecT, problems: Problems) -> None:
         """What the types cannot say, as problems with paths relative to the spec."""
+
+
+class Source(Kind[SpecT], ABC):
+    """One event of one EventSource."""
+
+    def __init__(self, spec: SpecT) -> None:
+        self.spec = spec
 
     @abstractmethod
     async def listen(self, context: SourceContext) -> None:

@@ -17,14 +17,14 @@ from eventbus.base import Bus, Lease
 from eventbus.scoped import ScopedState
 from events.backoff import Endless
 from events.clients import Clients
-from events.errors import BusError, InvalidObject, KeryxError, UserError
+from events.errors import BusError, InvalidObject, KeryxError, NotAvailable, UserError
 from events.event import published
 from events.logs import Log
 from events.metrics import Metrics
 from events.problems import Problems
 from events.process import Readiness
 from eventsources import filters, types
-from eventsources.base import Clock, Source, SourceContext
+from eventsources.base import NOT_RUN, Clock, Source, SourceContext
 from eventsources.registry import SOURCES
 from eventsources.webhooks import HttpEndpoints
 
@@ -221,6 +221,8 @@ class EventSourceService:
         try:
             subjects.subject(self.name, name)
             kind = SOURCES.load(key)
+            if not issubclass(kind, Source):
+                raise NotAvailable(NOT_RUN)
             spec, problems = kind.Spec.parse(raw, lenient=True), Problems()
             kind.validate(spec, problems)
             filters.validate(spec, problems)

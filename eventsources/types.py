@@ -18,6 +18,7 @@ from events.resources import Metadata, ObjectMeta, Status, Template
 from eventsources.registry import SOURCES
 
 KIND = "EventSource"
+MAX_WORKERS = 64
 
 
 class Service(Model):
@@ -35,6 +36,10 @@ class EventSourceSpec(Model):
     template: Template | None = Field(None, description="Settings of the pods.")
     service: Service | None = Field(None, description="Service in front of the pods.")
     replicas: int | None = Field(None, description="Number of pods; at least 1.")
+    workers: int | None = Field(
+        None,
+        description="Not in Argo Events: processes that serve the HTTP endpoints in each pod, 1 to 64. On Linux only.",
+    )
     sources: dict[str, dict[str, Any]] = Field(
         default_factory=dict,
         exclude=True,

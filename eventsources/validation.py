@@ -7,14 +7,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from eventbus import subjects
+from eventbus.dead_letters import REDRIVE_SOURCE
 from events import uris
 from events.credentials import SecretRef
 from events.errors import InvalidObject, UserError
 from events.problems import Problem, Problems, join
 from eventsources import filters
-from eventsources.base import Source, Spec
+from eventsources.base import NOT_RUN, Kind, Source, Spec
 from eventsources.registry import SOURCES
-from eventsources.types import EventSource
+from eventsources.types import MAX_WORKERS, EventSource
 from eventsources.webhooks import WebhookSpec, endpoint_pattern
 
 
@@ -23,7 +24,7 @@ class _Entry:
     """One event whose spec could be read."""
 
     path: str
-    kind: type[Source[Any]]
+    kind: type[Kind[Any]]
     spec: Spec
 
 
@@ -34,10 +35,22 @@ def validate(event_source: EventSource) -> Problems:
     entries = list(_entries(event_source, problems))
     for entry in entries:
         entry.kind.validate(entry.spec, problems.at(entry.path))
+        if not issubclass(entry.kind, Source):
+            problems.warn(entry.path, NOT_RUN)
         filters.validate(entry.spec, problems.at(entry.path))
     _check_mixture(event_source, problems)
+    _check_workers(event_source, entries, problems)
     for _, problem in _taken_twice((event_source, endpoint) for endpoint in _endpoints(entries)):
         problems.extend([problem])
+    return problems
+
+
+def not_run(event_source: EventSource) -> Problems:
+    """What keeps events from being run by this version, as errors."""
+    problems = Problems()
+    for entry in _entries(event_source, Problems()):
+        if not issubclass(entry.kind, Source):
+            problems.error(entry.path, NOT_RUN)
     return problems
 
 
@@ -90,6 +103,8 @@ def _check_source(name: str, problems: Problems) -> None:
         is_plain = False
     if not is_plain:
         problems.error("metadata.name", f"{name!r} cannot be the source of events", "use letters, digits and hyphens")
+    if name == REDRIVE_SOURCE:
+        problems.error("metadata.name", f"{name!r} is the source of dead letters that are redriven", "use another name")
 
 
 def _check_token(name: str, what: str, path: str, problems: Problems) -> None:
@@ -110,6 +125,22 @@ def _check_mixture(event_source: EventSource, problems: Problems) -> None:
     if one_place and everywhere:
         message = f"{', '.join(everywhere)} runs on every replica, {', '.join(one_place)} on one at a time"
         problems.error("spec", f"{message}: they cannot be in one EventSource", "make two EventSources of it")
+
+
+def _check_workers(event_source: EventSource, entries: Iterable[_Entry], problems: Problems) -> None:
+    """They share ports; what listens on none would do its work once in each of them."""
+    workers = event_source.spec.workers
+    if workers is None:
+        return
+    if not 1 <= workers <= MAX_WORKERS:
+        cure = f"write 1 to {MAX_WORKERS}; more than the cores of its machine gain nothing"
+        problems.error("spec.workers", f"{workers} is not a number of processes", cure)
+    alone = {entry.path.split(".")[1] for entry in entries if _webhook(entry.spec) is None}
+    if workers > 1 and alone:
+        message = f"{', '.join(sorted(alone))} has no HTTP endpoint, which is what workers share"
+        problems.error(
+            "spec.workers", message, "remove workers, or move the HTTP endpoints to an EventSource of theirs"
+        )
 
 
 def _entries(event_source: EventSource, problems: Problems) -> Iterator[_Entry]:
@@ -145,15 +176,23 @@ class _Endpoint:
 def _endpoints(entries: Iterable[_Entry]) -> Iterator[_Endpoint]:
     """A source listens for HTTP where its spec is a `WebhookSpec`, or has one as `webhook`."""
     for entry in entries:
-        nested = getattr(entry.spec, "webhook", None)
-        found = nested if isinstance(nested, WebhookSpec) else entry.spec
-        if not isinstance(found, WebhookSpec):
+        found = _webhook(entry.spec)
+        if found is None:
             continue
         try:
             pattern = endpoint_pattern(found.endpoint)
         except UserError:
             continue  # reported by its own check
-        yield _Endpoint(join(entry.path, "webhook") if found is nested else entry.path, found, pattern)
+        is_nested = found is getattr(entry.spec, "webhook", None)
+        yield _Endpoint(join(entry.path, "webhook") if is_nested else entry.path, found, pattern)
+
+
+def _webhook(spec: object) -> WebhookSpec | None:
+    """Where a source listens for HTTP; None: nowhere."""
+    found = getattr(spec, "webhook", None)
+    if isinstance(found, WebhookSpec):
+        return found
+    return spec if isinstance(spec, WebhookSpec) else None
 
 
 @dataclass(slots=True)
@@ -173,7 +212,11 @@ def _taken_twice(
         port = ports.setdefault(endpoint.spec.port, _Port((owner, endpoint)))
         holder, other = port.first
         problem = None
-        if other.tls != endpoint.tls:
+        if holder is not owner and _has_workers(holder, owner):
+            message = f"port {endpoint.spec.port} is also listened on at {_where(other, holder, owner)}: the workers "
+            message += "of an EventSource share it with each other only"
+            problem = Problem(join(endpoint.path, "port"), message, "give this one another port")
+        elif other.tls != endpoint.tls:
             message = f"port {endpoint.spec.port} has another certificate, or none, at {_where(other, holder, owner)}"
             cure = "give all events of a port the same certificate, or this one another port"
             problem = Problem(join(endpoint.path, "serverCertSecret"), message, cure)
@@ -185,6 +228,10 @@ def _taken_twice(
         port.taken.setdefault(endpoint.pattern, (owner, endpoint))
         if problem is not None and (holder is not owner or not between_objects):
             yield owner, problem
+
+
+def _has_workers(*event_sources: EventSource) -> bool:
+    return any((one.spec.workers or 1) > 1 for one in event_sources)
 
 
 def _where(other: _Endpoint, holder: EventSource, owner: EventSource) -> str:

@@ -2,6 +2,7 @@
 
 An adapter is one module (a typed `Spec` and a class), one row in `registry`, one example, one test. It has no retry
 loop, rate limit, policy or metrics: `firing` does those once for all. It raises ActionError when the target refuses.
+A kind that this version only describes is a `Kind` in the same place: its spec and what is wrong with one.
 """
 
 from __future__ import annotations
@@ -73,21 +74,38 @@ class TriggerContext:
     """The Kubernetes API, connected at the first call; UserError when there is none."""
     http: Callable[[], ClientSession]
     """The process's HTTP client, made at the first call."""
+    memory: dict[str, Any] = field(default_factory=dict)
+    """What the instances of this trigger, one for each spec that parameters make, remember together."""
 
 
-class Trigger(ABC, Generic[SpecT]):
-    """One trigger of one Sensor, with the spec that template parameters have left."""
+class Kind(Generic[SpecT]):
+    """What an object may say of one kind of trigger; without an adapter, this version does not run it."""
 
     Spec: ClassVar[type[Spec]]
     needs_kube: ClassVar[bool] = False
     """Whether it cannot run without a Kubernetes API."""
+    checks_parameters: ClassVar[bool] = True
+    """Whether a wrong entry of `parameters` refuses the object; upstream does not look at those of some kinds."""
+
+    @classmethod
+    def validate(cls, spec: SpecT, problems: Problems) -> None:
+        """What the types cannot say, as problems with paths relative to the spec."""
+
+    @classmethod
+    def not_run(cls, spec: SpecT) -> str:  # noqa: ARG003  # adapters look at it
+        """Why this version does not run a trigger with this spec; empty when it does."""
+        return "this version of Keryx describes this kind of trigger, but does not run it"
+
+
+class Trigger(Kind[SpecT], ABC):
+    """One trigger of one Sensor, with the spec that template parameters have left."""
 
     def __init__(self, spec: SpecT, context: TriggerContext) -> None:
         self.spec, self.context = spec, context
 
     @classmethod
-    def validate(cls, spec: SpecT, problems: Problems) -> None:
-        """What the types cannot say, as problems with paths relative to the spec."""
+    def not_run(cls, spec: SpecT) -> str:  # noqa: ARG003  # adapters look at it
+        return ""
 
     @abstractmethod
     async def fetch(self) -> str:

@@ -84,6 +84,19 @@ class Pending:
     """Of its dependency when it was accepted: an edit of that dependency drops it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Floor:
+    """What a former reader had taken of a topic: all up to `sequence`, but for what is in `left`."""
+
+    sequence: int
+    left: Mapping[int, frozenset[str]] = field(default_factory=dict)
+    """Sequence -> the dependencies that had taken that event all the same."""
+
+    def has(self, sequence: int, dependency: str) -> bool:
+        """Whether an event of the topic is done for a dependency."""
+        return sequence <= self.sequence and (sequence not in self.left or dependency in self.left[sequence])
+
+
 class Started(NamedTuple):
     """After a death: the event that is being handled, and how many owners in a row have begun it."""
 
@@ -104,12 +117,28 @@ class Checkpoint:
     """At least once, overlapping: firings that ended before an earlier one has: id -> sequence above `applied`."""
     started: Started | None = None
     """Written before the event is touched, as long as a death may have been its doing."""
+    floors: dict[tuple[str, str], Floor] = field(default_factory=dict)
+    """(event source, event) -> what Argo Events' own sensor had done of it, until the position has passed it all."""
+    pins: tuple[str, ...] = ()
+    """What of that sensor the broker still keeps events for, to be dismissed."""
 
     def copy(self) -> Checkpoint:
         """An independent copy: to try something out, or to explain it."""
         return Checkpoint(
-            self.applied, dict(self.pending), dict(self.claims), self.recent.copy(), dict(self.finished), self.started
+            self.applied,
+            dict(self.pending),
+            dict(self.claims),
+            self.recent.copy(),
+            dict(self.finished),
+            self.started,
+            self.floors,
+            self.pins,
         )
+
+    def is_done(self, sequence: int, topic: tuple[str, str], dependency: str) -> bool:
+        """Whether Argo Events' own sensor has dealt with an event."""
+        floor = self.floors.get(topic)
+        return floor is not None and floor.has(sequence, dependency)
 
     def advance(self, position: Position) -> None:
         """Move to a later event, into another stream, or back in one that lost its tail."""
@@ -118,12 +147,15 @@ class Checkpoint:
             if position.sequence <= applied.sequence:
                 # The numbers of what was lost are given again: an event that comes again is no replay, but a repeat.
                 self.recent.forget_sequences()
-                self.finished = {}
-            elif self.finished:
-                self.finished = {firing: at for firing, at in self.finished.items() if at > position.sequence}
+                self.finished, self.floors = {}, {}
+            else:
+                if self.finished:
+                    self.finished = {firing: at for firing, at in self.finished.items() if at > position.sequence}
+                if self.floors and position.sequence > max(floor.sequence for floor in self.floors.values()):
+                    self.floors = {}
         else:
             self.recent.forget_sequences()
-            self.finished = {}
+            self.finished, self.floors = {}, {}
             # What waits is kept: it was accepted, and the bus that held it is gone.
             self.pending = {name: replace(waiting, sequence=0) for name, waiting in self.pending.items()}
         self.applied = position
@@ -192,9 +224,32 @@ def encode_head(
             "finished": checkpoint.finished,
             "started": None if checkpoint.started is None else [*checkpoint.started],
             "running": is_running,
+            **_former(checkpoint),
         }
     )
     return b"%b\n%b" % (line, checkpoint.recent.pack())
+
+
+def _former(checkpoint: Checkpoint) -> dict[str, Any]:
+    """What is in a head only for a while after Argo Events' own sensor."""
+    members: dict[str, Any] = {}
+    if checkpoint.floors:
+        members["floors"] = [
+            [*topic, floor.sequence, {str(at): sorted(names) for at, names in floor.left.items()}]
+            for topic, floor in checkpoint.floors.items()
+        ]
+    if checkpoint.pins:
+        members["pins"] = checkpoint.pins
+    return members
+
+
+def _floors(rows: list[Any]) -> dict[tuple[str, str], Floor]:
+    return {
+        (str(source), str(name)): Floor(
+            int(sequence), {int(at): frozenset(map(str, names)) for at, names in left.items()}
+        )
+        for source, name, sequence, left in rows
+    }
 
 
 def decode_head(data: bytes) -> Head:
@@ -212,6 +267,8 @@ def decode_head(data: bytes) -> Head:
                 recent=Recent.unpack(packed),
                 finished=_sequences(raw.get("finished") or {}),
                 started=Started(*(int(part) for part in raw["started"])) if raw.get("started") else None,
+                floors=_floors(raw.get("floors") or []),
+                pins=tuple(str(pin) for pin in raw.get("pins") or ()),
             ),
             epoch=int(raw["epoch"]),
             write_id=str(raw["writeID"]),

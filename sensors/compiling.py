@@ -7,15 +7,16 @@ from collections.abc import Collection
 
 from eventbus import subjects
 from events.clients import Clients
-from events.errors import UserError
+from events.errors import NotAvailable, UserError
 from events.logs import Log
 from events.metrics import Metrics
-from sensors import conditions, types
+from sensors import conditions, types, validation
 from sensors.base import TriggerContext
 from sensors.concurrency import Concurrency
 from sensors.decision import Recorder
 from sensors.dependencies import Dependencies
 from sensors.firing import Action
+from sensors.former import as_upstream
 from sensors.matching import Matches
 from sensors.pipeline import Pipeline
 from sensors.resets import Resets
@@ -50,6 +51,8 @@ class Compiler:
         template = trigger.template
         if template is None or not template.name:
             raise UserError("required", path="template.name")
+        for problem in validation.why_not_run(trigger):
+            raise NotAvailable(problem.message, path=problem.path)
         condition = self._condition(trigger)
         dependencies = self._dependencies(condition.dependencies)
         for topic in dependencies.topics:
@@ -64,6 +67,9 @@ class Compiler:
             topics=dependencies.topics,
             signatures={one.name: one.signature for one in dependencies},
             concurrency=Concurrency(trigger.concurrency),
+            upstream=as_upstream(
+                template.conditions, condition, {spec.name: spec for spec in self._sensor.spec.dependencies}
+            ),
             recorder=Recorder(
                 self._metrics, self._log, namespace=self._namespace, sensor=self._name, trigger=template.name
             ),

@@ -13,7 +13,7 @@ from typing import Any, TypeVar, get_args, get_origin
 import orjson
 from pydantic import BaseModel
 
-from events.errors import InvalidObject, NotAvailable, ParameterError
+from events.errors import InvalidObject, ParameterError
 from events.model import Model
 from sensors.registry import TRIGGERS
 from sensors.types import TriggerTemplate
@@ -31,7 +31,7 @@ def template(text: str) -> TriggerTemplate:
     raw = _object(text)
     fields: dict[str, Any] = {}
     kinds: dict[str, Any] = {}
-    folded = {key.casefold(): key for key in TRIGGERS.keys()}  # noqa: SIM118  # iterating leaves out missing kinds
+    folded = {key.casefold(): key for key in TRIGGERS}
     for name, value in raw.items():
         kind = folded.get(name.casefold())
         if kind is None:
@@ -72,10 +72,7 @@ def _object(text: str) -> dict[str, Any]:
 
 
 def _kind(kind: str, raw: Any) -> Any:
-    try:
-        spec = TRIGGERS.load(kind).Spec
-    except NotAvailable:
-        return raw
+    spec = TRIGGERS.load(kind).Spec
     conformed = conform(spec, raw)
     _parse(spec, conformed, f"{kind}.")
     return conformed

@@ -17,7 +17,7 @@ from typing import Any
 import orjson
 
 from events.backoff import ONCE, retry
-from events.errors import ActionError, CredentialError, EventError, KeryxError, NotOwner, UserError
+from events.errors import ActionError, CredentialError, EventError, KeryxError, NotAvailable, NotOwner, UserError
 from events.metrics import Metrics
 from sensors import parameters, policies, types
 from sensors.base import Firing, Trigger, TriggerContext
@@ -93,9 +93,12 @@ def kind_of(template: types.TriggerTemplate) -> str:
 
 
 def arm(kind: str, raw: dict[str, Any], context: TriggerContext) -> Armed:
-    """A trigger of this kind; UserError (UnknownKind, InvalidObject …) when that cannot be."""
+    """A trigger of this kind; UserError (UnknownKind, InvalidObject, NotAvailable …) when that cannot be."""
     cls = TRIGGERS.load(kind)
     spec = cls.Spec.parse(raw, lenient=True)
+    if reason := cls.not_run(spec):
+        raise NotAvailable(reason, path=kind)
+    assert issubclass(cls, Trigger)
     listed = getattr(spec, "parameters", None)
     return Armed(cls(spec, context), parameters.compile(listed) if listed else None)
 

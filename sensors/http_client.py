@@ -84,6 +84,7 @@ class Document:
     """The body is longer than the limit."""
     etag: str = ""
     encoding: str = ""
+    retry_after: str = ""
 
 
 def check_method(method: str) -> str:
@@ -185,7 +186,8 @@ async def fetch(
             response.release()
     headers = response.headers
     etag, encoding = headers.get("ETag", ""), headers.get("Content-Encoding", "").lower()
-    return Document(str(request), str(response.url), response.status, body, is_cut, etag, encoding)
+    retry_after = headers.get("Retry-After", "")
+    return Document(str(request), str(response.url), response.status, body, is_cut, etag, encoding, retry_after)
 
 
 async def _all_of(response: aiohttp.ClientResponse, limit: int) -> tuple[bytes, bool]:

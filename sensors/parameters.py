@@ -18,7 +18,7 @@ from events.errors import InvalidPath, ParameterError, UserError
 from events.event import JSON_TYPE, Event, describe
 from events.paths import Document, Kind
 from events.paths.result import quoted
-from events.problems import Problems, did_you_mean
+from events.problems import Problems, Severity, did_you_mean
 from sensors import decoding
 from sensors.types import TriggerParameter, TriggerParameterSource, TriggerTemplate
 
@@ -332,21 +332,48 @@ def _rendered(tree: Mapping[str, Any]) -> str:
     return f"{{{','.join(members)}}}"
 
 
-def validate(parameters: Sequence[TriggerParameter] | None, problems: Problems, *, is_payload: bool = False) -> None:
-    """Contract D.15 for a list of parameters; `is_payload` lets `dest` be empty. Paths are relative to the list."""
+def validate(
+    parameters: Sequence[TriggerParameter] | None,
+    problems: Problems,
+    *,
+    is_payload: bool = False,
+    needs_dest: bool | None = None,
+) -> None:
+    """Contract D.15 for a list of parameters, with paths relative to it.
+
+    In a payload `dest` may be empty, and the document starts empty; `needs_dest` is for kinds that ask for one.
+    """
+    needs_dest = not is_payload if needs_dest is None else needs_dest
     for index, spec in enumerate(parameters or ()):
         here = problems.at(f"[{index}]")
         if spec.src is None:
             here.error("src", "required", "say where the value comes from")
         else:
             validate_source(spec.src, here.at("src"))
-        if not spec.dest and not is_payload:
+        if not spec.dest and needs_dest:
             here.error("dest", "required", "say where the value is written")
         if (spec.operation or "") not in OPERATIONS:
             cure = did_you_mean(spec.operation or "", OPERATIONS[1:]) or "overwrite, append or prepend"
             here.error("operation", f"unknown operation {spec.operation!r}", cure)
         if is_payload and _OPERATOR.search(spec.dest):
             here.warn("dest", "| # @ * ? only replace what is there, and a payload starts empty", "escape it with \\")
+
+
+def validate_unchecked(
+    parameters: Sequence[TriggerParameter] | None, problems: Problems, *, is_payload: bool = False
+) -> None:
+    """The same for a list that upstream does not look at, so that an object with a wrong entry may be in use.
+
+    Only warned about, but for what never compiles. Paths are relative to the list.
+    """
+    found = Problems()
+    validate(parameters, found, is_payload=is_payload)
+    for problem in found:
+        is_template = problem.path.endswith("Template")
+        if problem.severity is Severity.ERROR and not is_template:
+            problems.warn(problem.path, f"{problem.message}: every attempt fails", problem.cure)
+        else:
+            problems.extend([problem])
 
 
 def validate_source(src: TriggerParameterSource, problems: Problems) -> None:

@@ -140,12 +140,18 @@ class Pipeline:
             self._send_again(checkpoint, prepared, prepared.redrive, step)
             return
         if event is None:
+            if checkpoint.floors and all(floor.has(position.sequence, "") for floor in checkpoint.floors.values()):
+                return  # whatever its topic: it was taken, and thrown away
             step.decisions.append(
                 Decision(Outcome.FAILED, position.sequence, reason="invalid event", detail=prepared.delivery.error)
             )
             return
         is_repeat = checkpoint.recent.get(prepared.identity) not in (None, position.sequence)
         for made in prepared.matches or (_UNMATCHED,):
+            if checkpoint.floors and checkpoint.is_done(
+                position.sequence, (event.source, event.subject), made.dependency
+            ):
+                continue  # its decision was another's
             if made.event is not None and not is_repeat:
                 self._take(checkpoint, made, made.event, prepared, step)
                 step.accepted = prepared.identity
@@ -200,6 +206,11 @@ class Pipeline:
             step.firings.append(self._firing(checkpoint, {match.dependency: one}))
             return
         former = checkpoint.pending.get(match.dependency)
+        if former is not None and former.sequence > one.sequence and former.stored_ns > one.stored_ns:
+            # Taken over from Argo Events' own sensor, which had left this one unacknowledged and gone on.
+            detail = "a newer event of the same dependency waits already"
+            step.decisions.append(Decision(Outcome.SUPERSEDED, one.sequence, event.id, match.dependency, detail=detail))
+            return
         if former is not None:
             detail = "a newer event of the same dependency took its place"
             step.decisions.append(

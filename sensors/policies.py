@@ -1,7 +1,7 @@
 """Whether what the target answered counts as success. Contract: sensors B.8.
 
-`policy.status` looks at a status code. `policy.k8s` looks at labels of the created object for a while; this version has
-not got it, and validation says so where it would count.
+`policy.status` looks at a status code. `policy.k8s` looks at labels of the created object for a while; this version
+does not run it, and validation says so where it would count.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from sensors.types import TriggerPolicy
 
 BY_LABELS = ("argoWorkflow", "k8s")
 BY_STATUS = ("awsLambda", "http", "openWhisk")
-_NO_LABELS = "a policy on labels is not in this version of Keryx"
+_NO_LABELS = "this version of Keryx describes a policy on labels, but does not run it"
 
 Check = Callable[[Result], None]
 
@@ -24,10 +24,15 @@ def compile(policy: TriggerPolicy | None, kind: str) -> Check:
     """A check that raises ActionError for a result that does not count; NotAvailable for a policy we lack."""
     if policy is None:
         return _accept
-    if policy.k8s is not None and policy.k8s.labels and kind in BY_LABELS:
-        raise NotAvailable(_NO_LABELS, path="policy.k8s")
+    if reason := not_run(policy, kind):
+        raise NotAvailable(reason, path="policy")
     allowed = policy.status.allow if policy.status else None
     return _accept if allowed is None else lambda result: check_status(allowed, result)
+
+
+def not_run(policy: TriggerPolicy, kind: str) -> str:
+    """Why this version does not run a trigger with this policy; empty when it does."""
+    return _NO_LABELS if policy.k8s is not None and policy.k8s.labels and kind in BY_LABELS else ""
 
 
 def _accept(_result: Result) -> None:
@@ -61,6 +66,6 @@ def _validate_labels(policy: TriggerPolicy, kind: str, problems: Problems) -> No
     elif policy.k8s.labels is None:
         problems.error("k8s.labels", "required", "name the labels that mean success")
     elif policy.k8s.labels:
-        problems.error("k8s", _NO_LABELS)
+        problems.warn("k8s", _NO_LABELS)
     else:
         problems.warn("k8s.labels", "is empty: the policy has no effect")

@@ -47,7 +47,8 @@ class SensorService:
         actions = max(grace - _WIND_DOWN_SECONDS, grace / 2)
         owner = Owner(namespace, self.name, sensor.metadata.uid or "", since, actions)
         plans = self._plans(sensor, clients, metrics, namespace)
-        self._runners = [TriggerRunner(plan, owner, bus, metrics, self._log, self._on_subscribed) for plan in plans]
+        said = self._on_subscribed, self._on_wait
+        self._runners = [TriggerRunner(plan, owner, bus, metrics, self._log, *said) for plan in plans]
         self._waiting = {plan.name for plan in plans}
         self._is_owner = False
         self._is_stopping = False
@@ -125,6 +126,10 @@ class SensorService:
             self._waiting = {""}  # said once
             self._readiness.ready(self._part)
             self._log.info("Sensor started.", triggers=len(self._runners))
+
+    def _on_wait(self, trigger: str, reason: str) -> None:
+        if trigger in self._waiting:
+            self._readiness.waiting(self._part, f"trigger {trigger}: {reason}")
 
     async def _lead(self, lease: Lease) -> None:
         """Run all triggers until the lease is lost or all have stopped."""

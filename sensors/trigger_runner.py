@@ -14,6 +14,7 @@ from datetime import datetime
 
 from eventbus.base import Bus, Deliveries, Lease, Start, Subscription
 from eventbus.dead_letters import redrive_topic
+from eventbus.former import FormerReader
 from events.backoff import Endless
 from events.errors import BusError, NotOwner, Unavailable
 from events.logs import Log
@@ -24,6 +25,7 @@ from sensors.concurrency import Concurrency
 from sensors.dead_letters import DeadLetterDesk
 from sensors.decision import Decision, Outcome, Recorder
 from sensors.firing import Action
+from sensors.former import Upstream, take_over
 from sensors.head_writer import HeadWriter
 from sensors.lines import AtLeastOnceLine, AtMostOnceLine, Line, OverlappingLine, Parts, interrupted
 from sensors.pipeline import Pipeline
@@ -44,6 +46,8 @@ class Plan:
     signatures: dict[str, str]
     recorder: Recorder
     concurrency: Concurrency = field(default_factory=Concurrency)
+    upstream: Upstream | None = None
+    """What it was to Argo Events' own sensor, when there may have been one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +65,18 @@ class TriggerRunner:
     """One trigger of one sensor in this process; outlives losing and regaining ownership."""
 
     def __init__(
-        self, plan: Plan, owner: Owner, bus: Bus, metrics: Metrics, log: Log, on_subscribed: Callable[[str], None]
+        self,
+        plan: Plan,
+        owner: Owner,
+        bus: Bus,
+        metrics: Metrics,
+        log: Log,
+        on_subscribed: Callable[[str], None],
+        on_wait: Callable[[str, str], None] = lambda _trigger, _reason: None,
     ) -> None:
         self.plan, self._owner, self._bus, self._metrics = plan, owner, bus, metrics
         self._log = log.bind(triggerName=plan.name)
-        self._on_subscribed = on_subscribed
+        self._on_subscribed, self._on_wait, self._waited_for = on_subscribed, on_wait, ""
         self._lag = metrics.lag.labels(owner.namespace, owner.sensor, plan.name)
         self._line: Line | None = None
         self._task: asyncio.Task[None] | None = None
@@ -128,7 +139,7 @@ class TriggerRunner:
         state = await self._bus.state("state")
         store = CheckpointStore(state, lease, owner.sensor, plan.name, uid=owner.uid, writer=self._writer)
         letters = self._letters(lease)
-        checkpoint = await self._resumed(store, letters)
+        checkpoint = await self._resumed(store, letters) or await self._inherited(store)
         after = checkpoint.applied if checkpoint else owner.since
         name = f"{owner.namespace}/{owner.sensor}/{plan.name}"
         topics = (*plan.topics, redrive_topic(owner.sensor, plan.name))
@@ -137,6 +148,11 @@ class TriggerRunner:
                 checkpoint = Checkpoint(deliveries.start)
                 await store.save(checkpoint)
             self._known = checkpoint
+            if checkpoint.pins:
+                # Not earlier: until our consumer stands, theirs make a stream of interest keep what comes.
+                await self._bus.dismiss(checkpoint.pins)
+                checkpoint.pins = ()
+                await store.save(checkpoint)
             self._lag.set_function(lambda: deliveries.pending)
             try:
                 yield self._new_line(checkpoint, store, deliveries, lease, letters)
@@ -178,6 +194,26 @@ class TriggerRunner:
             text = "Firings were interrupted, or events lost by the bus; nothing is repeated, see the dead letters"
             self._log.warning(text, count=failed)
         return checkpoint
+
+    async def _inherited(self, store: CheckpointStore) -> Checkpoint | None:
+        """At the first start: what Argo Events' own sensor left, durable before anything is acted on."""
+        plan, owner = self.plan, self._owner
+        if plan.upstream is None:
+            return None
+        reader = FormerReader(owner.sensor, plan.name, plan.upstream.topics)
+        found = await take_over(self._bus, store, reader, plan.upstream, plan.signatures, self._wait, self._log)
+        if found is None:
+            return None
+        self._known, ends = found
+        for decision in ends:
+            plan.recorder.record(decision)
+        return self._known
+
+    def _wait(self, reason: str) -> None:
+        if reason != self._waited_for:
+            self._waited_for = reason
+            self._log.info("Waiting", reason=reason)
+            self._on_wait(self.plan.name, reason)
 
     def _settled(self, left: Checkpoint) -> tuple[Checkpoint, list[Decision]]:
         """What was left, brought to this spec: edits drop what waits, claims without outcome are not repeated."""

@@ -1,8 +1,8 @@
 """What is wrong with a Sensor, all of it at once: used by lint, admission, controllers and `keryx run`. Contract: D.15.
 
 Where upstream accepts an object that works in part or not at all, so do we, with a warning; refused is what upstream
-refuses, what its flaws let through (docs/differences.md), and what this version has not. Each step looks after its own
-part of the object.
+refuses, and what its flaws let through (docs/differences.md); what this version describes and does not run is a
+warning, and `not_run` lists it for whoever is to run it. Each step looks after its own part of the object.
 """
 
 from __future__ import annotations
@@ -12,13 +12,11 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from events.errors import InvalidObject, NotAvailable, UserError
+from events.errors import InvalidObject, UserError
 from events.problems import Problems, join
 from sensors import concurrency, conditions, dependencies, parameters, policies, rate_limit, resets
 from sensors.registry import PRECEDENCE, TRIGGERS
 from sensors.types import Sensor, SensorSpec, Trigger, TriggerParameter, TriggerTemplate
-
-_NOT_YET = "is not in this version of Keryx"
 
 
 def validate(sensor: Sensor) -> Problems:
@@ -53,6 +51,38 @@ def validate_spec(spec: SensorSpec, problems: Problems) -> None:
         used.update(condition.dependencies if condition else names)
     if spec.triggers:
         dependencies.unused(spec.dependencies, used, problems)
+
+
+def not_run(spec: SensorSpec) -> Problems:
+    """What keeps triggers from being run by this version, as errors with paths relative to the spec."""
+    problems = Problems()
+    for index, trigger in enumerate(spec.triggers):
+        _not_run(trigger, problems.at(f"triggers[{index}]"))
+    return problems
+
+
+def why_not_run(trigger: Trigger) -> Problems:
+    """The same for one trigger, and its dead-letter trigger; paths are relative to it."""
+    problems = Problems()
+    _not_run(trigger, problems)
+    return problems
+
+
+def _not_run(trigger: Trigger, problems: Problems) -> None:
+    kinds = trigger.template.kinds if trigger.template else {}
+    kind = next((kind for kind in PRECEDENCE if kind in kinds), "")
+    if kind:
+        try:
+            adapter = TRIGGERS.load(kind)
+            reason = adapter.not_run(adapter.Spec.parse(kinds[kind], lenient=True))
+        except UserError:
+            reason = ""  # said by whoever validates or compiles it
+        if reason:
+            problems.error(f"template.{kind}", reason)
+        if trigger.policy is not None and (reason := policies.not_run(trigger.policy, kind)):
+            problems.error("policy", reason)
+    if trigger.dlq_trigger is not None:
+        _not_run(trigger.dlq_trigger, problems.at("dlqTrigger"))
 
 
 def _validate_trigger(trigger: Trigger, names: Sequence[str], problems: Problems) -> None:
@@ -114,21 +144,21 @@ def _validate_template(template: TriggerTemplate, names: Sequence[str], problems
 
 
 def _validate_kind(kind: str, raw: Any, names: Sequence[str], problems: Problems, *, counts: bool) -> None:
+    """One kind of a template; of several only the first counts, but all must be right, as upstream."""
     try:
         adapter = TRIGGERS.load(kind)
         spec = adapter.Spec.parse(raw, on_stray=problems.extend)
     except InvalidObject as error:
         problems.extend(error.problems)
         return
-    except NotAvailable as error:
-        if counts:
-            problems.error("", error.message, error.cure)
-        return
     except UserError as error:
         problems.error(error.path, error.message, error.cure)
         return
-    parameters.validate(getattr(spec, "parameters", None), problems.at("parameters"))
+    check = parameters.validate if adapter.checks_parameters else parameters.validate_unchecked
+    check(getattr(spec, "parameters", None), problems.at("parameters"))
     adapter.validate(spec, problems)
+    if counts and (reason := adapter.not_run(spec)):
+        problems.warn("", reason)
     for path, listed in _parameter_lists(spec):
         parameters.validate_names(listed, names, problems.at(path))
 

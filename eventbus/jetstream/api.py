@@ -12,6 +12,7 @@ from events.errors import BusError, Conflict, TooLarge, Unavailable
 WRONG_LAST_SEQUENCE = 10071
 STREAM_NOT_FOUND = 10059
 STREAM_NAME_IN_USE = 10058
+CONSUMER_NOT_FOUND = 10014
 NO_MESSAGE = 10037
 _MESSAGE_TOO_LARGE = 10054
 # Of the account, of the cluster, of the server.

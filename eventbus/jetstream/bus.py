@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from eventbus import dead_letters, subjects
 from eventbus.base import Delivery, Health, Position, Stored, Subscription
-from eventbus.jetstream import api, streams
+from eventbus.former import Former, FormerReader
+from eventbus.jetstream import api, former, streams
 from eventbus.jetstream.connection import Connection
 from eventbus.jetstream.consumers import nanoseconds_of
 from eventbus.jetstream.dead_letters import JetStreamDeadLetters
@@ -47,6 +48,7 @@ class JetStreamBus:
         is_alone: bool = False,
         is_guest: bool = False,
         dead_letter_bytes: int = dead_letters.MAX_BYTES,
+        former_quiet: float = former.QUIET_SECONDS,
     ) -> None:
         self._is_alone, self._is_guest = is_alone, is_guest
         self._stream = stream or streams.StreamConfig()
@@ -54,7 +56,7 @@ class JetStreamBus:
         self._created = ""
         self._buckets: dict[str, JetStreamState] = {}
         self._letters: JetStreamDeadLetters | None = None
-        self._dead_letter_bytes = dead_letter_bytes
+        self._dead_letter_bytes, self._former_quiet = dead_letter_bytes, former_quiet
         self._connection = Connection(access, name, log, self._prepare)
         self._session: LeaseSession | None = None
         self._in_flight = asyncio.Semaphore(_IN_FLIGHT)
@@ -166,6 +168,13 @@ class JetStreamBus:
             return Delivery(from_wire(data), position, len(data))
         except InvalidEvent as error:
             return Delivery(None, position, len(data), str(error), data)
+
+    async def former(self, reader: FormerReader, on_wait: Callable[[str], None]) -> Former | None:
+        return await former.read(await self._connection.link(), reader, on_wait, quiet=self._former_quiet)
+
+    async def dismiss(self, pins: Sequence[str]) -> None:
+        for pin in pins:
+            await former.dismiss(await self._connection.link(), pin)
 
     @property
     def max_event_bytes(self) -> int:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 
 from eventbus.base import Bus, Deliveries, Delivery, Health, Session, State, Stored, Subscription
 from eventbus.dead_letters import DeadLetters
+from eventbus.former import Former, FormerReader
 from events.errors import BusError, Unavailable
 from events.event import Event
 from events.process import Readiness
@@ -94,6 +95,12 @@ class GatedBus:
 
     async def read(self, sequence: int) -> Delivery | None:
         return await self._bus.read(sequence)
+
+    async def former(self, reader: FormerReader, on_wait: Callable[[str], None]) -> Former | None:
+        return await self._bus.former(reader, on_wait)
+
+    async def dismiss(self, pins: Sequence[str]) -> None:
+        await self._bus.dismiss(pins)
 
     @property
     def max_event_bytes(self) -> int:

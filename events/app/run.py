@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from events import logs
 from events.app import documents, references
 from events.app.data_directory import DataDirectory
 from events.app.objects import Fingerprint, Key, Loader, Objects
@@ -19,12 +20,18 @@ from events.errors import UserError
 from events.kube.api import KubeApi
 from events.logs import Log
 from events.metrics import Metrics
-from events.problems import Problem, Severity, join
+from events.problems import Problem, Problems, Severity, join
 from events.process import Process
+from events.settings import script_limits
 from eventsources import validation
+from eventsources.http import ports
 from eventsources.http.routes import HttpSettings
-from eventsources.http.server import HttpServers, bound_socket
+from eventsources.http.server import HttpServers
+from eventsources.types import EventSource
 from eventsources.webhooks import WebhookSpec
+from eventsources.workers.plan import Surroundings
+from sensors import validation as sensor_validation
+from sensors.types import Sensor
 
 LOOK_SECONDS = 1.0
 _LISTEN_SECONDS = 5.0
@@ -76,6 +83,19 @@ def refused(problems: Iterable[Problem]) -> bool:
     return any(problem.severity is Severity.ERROR for problem in problems)
 
 
+def blocked(objects: Objects) -> list[Problem]:
+    """What this version describes and does not run: valid, and still a reason not to start."""
+    found = []
+    for document, one in objects.all():
+        problems = Problems()
+        if isinstance(one, EventSource):
+            problems.extend(validation.not_run(one))
+        elif isinstance(one, Sensor):
+            problems.at("spec").extend(sensor_validation.not_run(one.spec))
+        found += [document.located(problem) for problem in problems]
+    return found
+
+
 async def run(options: Options, objects: Objects) -> int:
     """Run until a signal; the exit code. UserError for what its user can cure."""
     if not (objects.sources or objects.sensors or options.watch):
@@ -91,9 +111,9 @@ async def run(options: Options, objects: Objects) -> int:
     )
     with DataDirectory(options.data) as data:
         process.at_once = data.forget
-        clients = Clients(Credentials([data.credentials, *options.roots]), _kube(options))
+        clients = Clients(Credentials([data.credentials, *options.roots]), _kube(options), limits=script_limits())
         http = HttpServers(HttpSettings(address=options.address))
-        running = Running(process, clients, http, data.path)
+        running = Running(process, clients, http, data.path, _surroundings(options, clients.credentials))
 
         async def work(process: Process) -> None:
             try:
@@ -122,7 +142,7 @@ async def _check(options: Options, objects: Objects) -> None:
     tried: dict[str, OSError | None] = {}
     for key, path, spec in _endpoints(objects):
         if spec.port not in tried:
-            tried[spec.port] = _bind_error(options.address, int(spec.port))
+            tried[spec.port] = ports.can_bind(options.address, int(spec.port))
         if (error := tried[spec.port]) is not None:
             document = objects.places["EventSource", key]
             reason = error.strerror or str(error)
@@ -140,14 +160,6 @@ async def _check(options: Options, objects: Objects) -> None:
             await client.open()
         finally:
             await client.aclose()
-
-
-def _bind_error(address: str, port: int) -> OSError | None:
-    try:
-        bound_socket(address, port).close()
-    except OSError as error:
-        return error
-    return None
 
 
 def _endpoints(objects: Objects) -> Iterator[tuple[Key, str, WebhookSpec]]:
@@ -183,6 +195,7 @@ async def _reload(
     log = process.log
     try:
         objects, problems = await asyncio.to_thread(load, options)
+        problems += blocked(objects)
         for problem in problems:
             (log.error if problem.severity is Severity.ERROR else log.warning)(str(problem))
         if refused(problems):
@@ -228,6 +241,17 @@ async def _announce(objects: Objects, options: Options, process: Process) -> Non
         host = options.address if options.address not in ("", "127.0.0.1") else "localhost"
         url = f"{scheme}://{f'[{host}]' if ':' in host else host}:{spec.port}{spec.endpoint}"
         process.log.info("Listening", url=url, method=spec.method, eventSource=f"{key.name}/{event}")
+
+
+def _surroundings(options: Options, credentials: Credentials) -> Surroundings:
+    kubeconfig = options.kubeconfig if not options.dry_run else None
+    return Surroundings(
+        [str(root.absolute()) for root in credentials.roots],
+        options.grace,
+        logs.level(),
+        options.address,
+        None if kubeconfig is None else str(kubeconfig.absolute()),
+    )
 
 
 def _kube(options: Options) -> Callable[[], KubeApi] | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Collection, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,10 @@ from eventbus.base import Bus
 from eventbus.embedded import EmbeddedServer
 from eventbus.jetstream.bus import JetStreamBus
 from eventbus.jetstream.link import Access
-from eventbus.jetstream.streams import StreamConfig
 from eventbus.types import BusConfig, EventBus
 from events.app.gate import Gate, GatedBus
 from events.app.objects import Key, Objects, bus_of
+from events.app.services import WORKER_COMMAND
 from events.backoff import Endless
 from events.clients import Clients
 from events.errors import UserError
@@ -31,6 +31,9 @@ from events.process import Process
 from eventsources.http.server import HttpServers
 from eventsources.service import EventSourceService, Shared
 from eventsources.types import EventSource
+from eventsources.workers import supervisor
+from eventsources.workers.plan import BusPlan, Plan, Surroundings, wire_of
+from eventsources.workers.supervisor import Supervisor
 from sensors.service import SensorService
 from sensors.types import Sensor
 
@@ -76,8 +79,10 @@ class OpenBus:
 class Running:
     """What runs now, by key."""
 
-    def __init__(self, process: Process, clients: Clients, http: HttpServers, data: Path) -> None:
+    def __init__(self, process: Process, clients: Clients, http: HttpServers, data: Path, around: Surroundings) -> None:
+        """`around` is what workers of event sources are told of this process."""
         self._process, self._clients, self._http, self._data = process, clients, http, data
+        self._around = around
         self._buses: dict[Key, OpenBus] = {}
         self._sensors: dict[Key, Unit] = {}
         self._sources: dict[Key, Unit] = {}
@@ -157,26 +162,21 @@ class Running:
         server = EmbeddedServer(self._data / "bus" / key.namespace / key.name)
         await server.__aenter__()
         try:
-            bus = self._embedded_bus(key, model, server, name)
+            bus = connecting.own(
+                lambda: Access(server.url, server.username, server.password),
+                key.namespace,
+                name=name,
+                stream_config=_stream_config(model),
+                label=str(key),
+                metrics=self._process.metrics,
+                log=self._process.log,
+                is_alone=True,
+            )
             await bus.start()
         except BaseException:
             await server.aclose()
             raise
         return OpenBus(model, bus, server)
-
-    def _embedded_bus(self, key: Key, model: EventBus | None, server: EmbeddedServer, name: str) -> JetStreamBus:
-        text = model.spec.jetstream.stream_config if model and model.spec.jetstream else None
-        bus = JetStreamBus(
-            lambda: Access(server.url, server.username, server.password),
-            key.namespace,
-            name=name,
-            log=self._process.log.bind(bus=str(key)),
-            # One server, whatever the object says of a cluster's.
-            stream=replace(StreamConfig.parse(text or ""), replicas=1),
-            is_alone=True,
-        )
-        connecting.watch(bus, self._process.metrics, str(key))
-        return bus
 
     async def _gates(self, keys: Collection[Key]) -> dict[Key, Gate]:
         """A gate for each of these buses that is open; they get a moment to open."""
@@ -217,14 +217,53 @@ class Running:
     def _start_source(self, key: Key, source: EventSource, gate: Gate) -> Unit:
         process, opened = self._process, self._buses[bus_of(key, source)].bus
         bus: Bus = opened if gate.is_open else GatedBus(opened, gate)
+        workers = supervisor.count(source, process.log)
 
         def make() -> Run:
+            if workers > 1:
+                return self._supervisor(key, source, gate, workers).run
             shared = Shared(
                 bus, self._clients, self._http, process.metrics, process.readiness, process.log, key.namespace
             )
             return EventSourceService(source, shared).run
 
         return self._unit(key, source, make, f"event source {key}")
+
+    def _supervisor(self, key: Key, source: EventSource, gate: Gate, workers: int) -> Supervisor:
+        plan = Plan(
+            f"keryx run {key}",
+            key.namespace,
+            wire_of(source),
+            self._bus_plan(bus_of(key, source)),
+            self._around,
+            is_gated=not gate.is_open,
+        )
+        process = self._process
+        return Supervisor(
+            source,
+            workers,
+            WORKER_COMMAND,
+            plan,
+            metrics=process.metrics,
+            readiness=process.readiness,
+            log=process.log,
+            opened=gate.opened,
+        )
+
+    def _bus_plan(self, key: Key) -> BusPlan:
+        opened = self._buses[key]
+        if opened.server is None:
+            assert opened.model is not None
+            assert opened.model.spec.jetstream_exotic is not None
+            return BusPlan({"jetstream": opened.model.spec.jetstream_exotic.wire()})
+        server = opened.server
+        return BusPlan(
+            url=server.url,
+            username=server.username,
+            password=server.password,
+            stream_config=_stream_config(opened.model),
+            label=str(key),
+        )
 
     def _unit(self, key: Key, model: Sensor | EventSource, make: Callable[[], Run], name: str) -> Unit:
         stopping = asyncio.Event()
@@ -259,6 +298,10 @@ class Running:
             for end in await asyncio.gather(*(bus.aclose() for bus in buses), return_exceptions=True):
                 if isinstance(end, Exception):
                     self._process.log.exception("A bus was not closed", end)
+
+
+def _stream_config(model: EventBus | None) -> str:
+    return (model.spec.jetstream.stream_config if model and model.spec.jetstream else None) or ""
 
 
 def _part(sensor: Key) -> str:

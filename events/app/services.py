@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from eventbus import connecting
 from eventbus.base import Bus
@@ -20,7 +21,13 @@ from events.metrics import Metrics
 from events.process import Process
 from events.settings import Settings
 
+if TYPE_CHECKING:
+    from eventsources.http.server import HttpServers
+    from eventsources.types import EventSource
+
 _NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+WORKER_COMMAND = (sys.executable, "-P", "-m", "events.app.source_worker")
+"""Starts a worker of an event source; the pid of this process and the number of the worker follow."""
 Serve = Callable[[Process, Bus, Clients], Awaitable[None]]
 
 
@@ -65,25 +72,75 @@ async def sensor(settings: Settings, version: str) -> int:
 async def event_source(settings: Settings, version: str) -> int:
     """Run the event source of EVENTSOURCE_OBJECT; the exit code."""
     from eventsources.http.server import HttpServers
-    from eventsources.service import EventSourceService, Shared
     from eventsources.types import EventSource
+    from eventsources.workers import supervisor
 
     raw = _object(settings.event_source_object, "EventSource", "EVENTSOURCE_OBJECT")
     parsed = EventSource.parse(raw, lenient=True)
     namespace = _namespace(settings, raw)
     log = Log("eventsource")
+    if (workers := supervisor.count(parsed, log)) > 1:
+        return await _supervise(parsed, workers, settings, version, namespace, log)
 
     async def serve(process: Process, bus: Bus, clients: Clients) -> None:
-        http = HttpServers()
-        try:
-            shared = Shared(bus, clients, http, process.metrics, process.readiness, log, namespace)
-            service = EventSourceService(parsed, shared)
-            process.started()
-            await service.run(process.stopping)
-        finally:
-            await http.aclose()
+        await serve_source(parsed, process, bus, clients, HttpServers(), log, namespace)
 
     return await _run(settings, version, namespace, f"eventsource {parsed.metadata.name}", log, serve)
+
+
+async def serve_source(
+    event_source: EventSource,
+    process: Process,
+    bus: Bus,
+    clients: Clients,
+    http: HttpServers,
+    log: Log,
+    namespace: str,
+) -> None:
+    """One event source as a process of its own, until it is to stop."""
+    from eventsources.service import EventSourceService, Shared
+
+    try:
+        shared = Shared(bus, clients, http, process.metrics, process.readiness, log, namespace)
+        service = EventSourceService(event_source, shared)
+        process.started()
+        await service.run(process.stopping)
+    finally:
+        await http.aclose()
+
+
+async def _supervise(
+    event_source: EventSource, workers: int, settings: Settings, version: str, namespace: str, log: Log
+) -> int:
+    """Have workers do it."""
+    from eventsources.workers.plan import BusPlan, Plan, Surroundings, wire_of
+    from eventsources.workers.supervisor import Supervisor
+
+    raw_bus = settings.bus_config or {}
+    connecting.jetstream_config(BusConfig.parse(raw_bus, lenient=True))  # here it is said once
+    process = Process(Metrics(version), log, grace=settings.grace, metrics_port=settings.metrics_port)
+    plan = Plan(
+        f"{settings.pod_name} eventsource {event_source.metadata.name}",
+        namespace,
+        wire_of(event_source),
+        BusPlan(raw_bus, settings.bus_auth_file),
+        Surroundings([str(MOUNTED)], settings.grace, settings.log_level, kubeconfig=settings.kubeconfig),
+    )
+
+    async def work(process: Process) -> None:
+        supervisor = Supervisor(
+            event_source,
+            workers,
+            WORKER_COMMAND,
+            plan,
+            metrics=process.metrics,
+            readiness=process.readiness,
+            log=log,
+        )
+        process.started()
+        await supervisor.run(process.stopping)
+
+    return await process.run(work)
 
 
 def _object(raw: dict[str, Any] | None, kind: str, variable: str) -> dict[str, Any]:
@@ -108,7 +165,7 @@ async def _run(settings: Settings, version: str, namespace: str, name: str, log:
     config = BusConfig.parse(settings.bus_config or {}, lenient=True)
     process = Process(Metrics(version), log, grace=settings.grace, metrics_port=settings.metrics_port)
     credentials = Credentials((MOUNTED,))
-    clients = Clients(credentials, lambda: _kube(settings), script_seconds=settings.script_seconds)
+    clients = Clients(credentials, lambda: kube(settings.kubeconfig), limits=settings.script_limits)
     auth_file = Path(settings.bus_auth_file)
     bus = connecting.bus(
         config,
@@ -133,7 +190,8 @@ async def _run(settings: Settings, version: str, namespace: str, name: str, log:
     return await process.run(work)
 
 
-def _kube(settings: Settings) -> KubeApi:
+def kube(kubeconfig: str) -> KubeApi:
+    """The Kubernetes API of a file; empty: of the pod."""
     from events.kube.client import KubeClient
 
-    return KubeClient(settings.kubeconfig or None)
+    return KubeClient(kubeconfig or None)

@@ -122,7 +122,7 @@ def tie_to(parent: int) -> None:
         libc.prctl(pr_set_pdeathsig, int(signal.SIGKILL), 0, 0, 0)
         libc.prctl(pr_set_no_new_privs, 1, 0, 0, 0)
     if os.getppid() != parent:
-        sys.exit("keryx died before its script worker could start")
+        sys.exit("keryx died before its worker could start")
 
 
 def give_up(memory: int) -> None:

@@ -7,7 +7,6 @@ TLS (upstream offers HTTP/2 there).
 from __future__ import annotations
 
 import asyncio
-import errno
 import posixpath
 import re
 import socket
@@ -20,6 +19,7 @@ from aiohttp import HttpVersion11, web
 from events.credentials import SecretRef
 from events.errors import Unavailable, UserError
 from eventsources.base import SourceContext
+from eventsources.http import ports
 from eventsources.http.certificates import Certificate
 from eventsources.http.replies import Connections, Replies, Reply
 from eventsources.http.routes import BAD_REQUEST, HttpSettings, Names, Route, later
@@ -141,10 +141,10 @@ def _clean(path: str) -> str:
 
 
 class HttpServers:
-    """HttpEndpoints on real sockets."""
+    """HttpEndpoints on real sockets. `shared`: other processes like this one listen on the same ports."""
 
-    def __init__(self, settings: HttpSettings | None = None) -> None:
-        self._settings = settings or HttpSettings()
+    def __init__(self, settings: HttpSettings | None = None, shared: ports.SharedPorts | None = None) -> None:
+        self._settings, self._shared = settings or HttpSettings(), shared
         self._names, self._replies = Names(), Replies()
         self._ports: dict[str, _Port] = {}
         self._changing = asyncio.Lock()
@@ -176,13 +176,16 @@ class HttpServers:
         """Add a route to its port, which is opened for the first."""
         spec = route.spec
         tls = (spec.server_cert_secret, spec.server_key_secret)
+        if self._shared is not None:
+            await self._shared.until_held(spec.port, route.event)
         async with self._changing:
             if self._is_closed:
                 raise Unavailable("the HTTP servers are closed")
             port = self._ports.get(spec.port)
             if port is None:
                 port = _Port(self._settings, self._replies, tls, _certificate(route))
-                await port.listen(_bind(self._settings.address, route))
+                is_shared = self._shared is not None
+                await port.listen(ports.bind(self._settings.address, spec.port, route.event, shared=is_shared))
                 self._ports[spec.port] = port
             elif port.tls != tls:
                 raise UserError(
@@ -206,12 +209,12 @@ class HttpServers:
         """Refuse what is new, answer what is running (bounded), close everything."""
         self._is_closed = True
         async with self._changing:
-            ports = list(self._ports.values())
+            open_ports = list(self._ports.values())
             self._ports.clear()
-        for port in ports:
+        for port in open_ports:
             port.refuse()
-        await asyncio.gather(*(route.drain() for port in ports for route in port.routes.values()))
-        await asyncio.gather(*(port.close() for port in ports))
+        await asyncio.gather(*(route.drain() for port in open_ports for route in port.routes.values()))
+        await asyncio.gather(*(port.close() for port in open_ports))
 
 
 def _certificate(route: Route) -> Certificate | None:
@@ -226,35 +229,3 @@ def _certificate(route: Route) -> Certificate | None:
 
 def _scheme(tls: _TlsPair) -> str:
     return f"HTTPS with certificate {tls[0].name}/{tls[0].key}" if tls[0] else "plain HTTP"
-
-
-def _bind(address: str, route: Route) -> socket.socket:
-    """A bound socket; UserError, naming the event, when that cannot be."""
-    text = route.spec.port
-    if not re.fullmatch("[0-9]{1,5}", text) or int(text) > 65535:
-        raise UserError(f"{text!r} is not a port", path="port")
-    try:
-        return bound_socket(address, int(text))
-    except OSError as error:
-        where = f"{address}:{text}" if address else f"port {text}"
-        cures = {
-            errno.EADDRINUSE: f"choose another port, or stop what listens there (ss -ltnp 'sport = :{text}' names it)",
-            errno.EACCES: "choose a port from 1024 up, or give the process the right to bind lower ones",
-        }
-        reason = "is in use by another process" if error.errno == errno.EADDRINUSE else f"cannot be bound: {error}"
-        cure = cures.get(error.errno or 0, "")
-        raise UserError(f"{where}, for event {route.event}, {reason}", path="port", cure=cure) from error
-
-
-def bound_socket(address: str, number: int) -> socket.socket:
-    """A socket that listens where a server would; OSError. SO_REUSEADDR is set by create_server."""
-    if address:
-        family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        return socket.create_server((address, number), family=family)
-    if socket.has_dualstack_ipv6():
-        try:
-            return socket.create_server(("", number), family=socket.AF_INET6, dualstack_ipv6=True)
-        except OSError as error:
-            if error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
-                raise
-    return socket.create_server(("", number))

@@ -1,7 +1,8 @@
 """Where the resource of a k8s or argoWorkflow trigger comes from, as JSON text of one object. Contract: sensors D.16.
 
     reading.py     what the kinds share
-    file.py url.py configmap.py    one kind each; `inline` and `resource` need nothing from outside
+    configmap.py file.py git.py s3.py url.py    one kind each; `inline` and `resource` need nothing from outside
+    git_command.py                              the `git` command
 
 A kind is a row in `READERS`. What is outside is asked at every attempt; an unchanged file or answer is not read again.
 """
@@ -19,6 +20,7 @@ from events.backoff import Backoff, retry
 from events.errors import ActionError, CredentialError, KeryxError, UserError
 from events.kube import objects
 from events.problems import Problems
+from sensors.artifacts import git, s3
 from sensors.artifacts.configmap import ConfigMapReader
 from sensors.artifacts.file import FileReader
 from sensors.artifacts.locations import ArtifactLocation
@@ -51,12 +53,22 @@ def _file(location: ArtifactLocation, _context: TriggerContext) -> Reader:
     return FileReader(location.file)
 
 
+def _git(location: ArtifactLocation, context: TriggerContext) -> Reader:
+    assert location.git is not None
+    return git.GitReader(location.git, context)
+
+
 def _inline(location: ArtifactLocation, _context: TriggerContext) -> Reader:
     return _Text(location.inline or "")
 
 
 def _resource(location: ArtifactLocation, _context: TriggerContext) -> Reader:
     return _Text(objects.encoded(location.resource).decode())
+
+
+def _s3(location: ArtifactLocation, context: TriggerContext) -> Reader:
+    assert location.s3 is not None
+    return s3.S3Reader(location.s3, context.secrets)
 
 
 def _url(location: ArtifactLocation, context: TriggerContext) -> Reader:
@@ -66,7 +78,15 @@ def _url(location: ArtifactLocation, context: TriggerContext) -> Reader:
 
 # Kind -> its reader. A new kind is a module beside this one and a row here.
 READERS: Mapping[str, Callable[[ArtifactLocation, TriggerContext], Reader]] = MappingProxyType(
-    {"configmap": _configmap, "file": _file, "inline": _inline, "resource": _resource, "url": _url}
+    {
+        "configmap": _configmap,
+        "file": _file,
+        "git": _git,
+        "inline": _inline,
+        "resource": _resource,
+        "s3": _s3,
+        "url": _url,
+    }
 )
 
 
@@ -82,11 +102,12 @@ class Artifact:
         context: TriggerContext,
         *,
         backoff: Backoff | None = None,
-        seconds: float = SECONDS,
+        seconds: float | None = None,
     ) -> None:
         self._location, self._context = location, context
-        self._backoff, self._seconds = backoff or Backoff(), seconds
         self._kind = next(iter(location.given()), "")
+        self._backoff = backoff or Backoff()
+        self._seconds = seconds or (git.SECONDS if self._kind == "git" else SECONDS)
         self._reader: Reader | None = None
         self._text, self._json = "", ""
 
@@ -105,7 +126,7 @@ class Artifact:
     async def _read(self) -> str:
         if self._reader is None:
             if self._kind not in READERS:
-                raise ActionError(_missing(self._kind))
+                raise ActionError("the source names no artifact")
             self._reader = READERS[self._kind](self._location, self._context)
         failures: list[KeryxError] = []
         try:
@@ -148,9 +169,7 @@ def validate(location: ArtifactLocation | None, problems: Problems) -> None:
     kind, *others = given
     for other in others:
         problems.warn(other, f"ignored: {kind!r} is given, too, and comes first")
-    if kind not in READERS:
-        problems.error(kind, _missing(kind))
-    elif kind == "inline":
+    if kind == "inline":
         found = problems.at("inline")
         try:
             to_json(location.inline or "", on_duplicate=lambda message: found.warn("", message))
@@ -162,6 +181,10 @@ def validate(location: ArtifactLocation | None, problems: Problems) -> None:
 
 def _validate_outside(location: ArtifactLocation, problems: Problems) -> None:
     """As upstream, only warned about: the trigger's parameters may put it right."""
+    if location.s3 is not None:
+        s3.validate(location.s3, problems.at("s3"))
+    if location.git is not None:
+        git.validate(location.git, problems.at("git"))
     if location.file is not None and not location.file.path:
         problems.warn("file.path", "is empty: every attempt fails")
     if location.url is not None:
@@ -173,7 +196,3 @@ def _validate_outside(location: ArtifactLocation, problems: Problems) -> None:
         for field in ("name", "key"):
             if not getattr(location.configmap, field):
                 problems.warn(f"configmap.{field}", "is empty: every attempt fails")
-
-
-def _missing(kind: str) -> str:
-    return f"artifact {kind!r} comes in a later version" if kind else "the source names no artifact"

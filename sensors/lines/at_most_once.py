@@ -91,6 +91,7 @@ class AtMostOnceLine(Line):
         """None of these has started: their events are as if they had not been taken. Other claims may have ended."""
         checkpoint = self._checkpoint
         checkpoint.applied, checkpoint.pending, checkpoint.recent = before.applied, before.pending, before.recent
+        checkpoint.floors = before.floors
         for firing in firings:
             checkpoint.claims.pop(firing.id, None)
         self._writer.touch(0)

@@ -20,6 +20,7 @@ from sensors.types import TriggerParameter
 
 SUBMIT = "submit"
 LATER = ("submit-from", "suspend", "resubmit", "retry", "resume", "terminate", "stop")
+_NOT_RUN = "this version of Keryx describes operation {0!r}, but does not run it"
 
 
 class ArgoWorkflowSpec(base.Spec):
@@ -46,13 +47,20 @@ class ArgoWorkflowTrigger(base.Trigger[ArgoWorkflowSpec]):
     @classmethod
     def validate(cls, spec: ArgoWorkflowSpec, problems: Problems) -> None:
         artifacts.validate(spec.source, problems.at("source"))
-        if problem := _operation_problem(spec):
-            problems.error("operation", problem, did_you_mean(spec.operation, (SUBMIT, *LATER)))
+        if spec.operation not in ("", SUBMIT, *LATER):
+            cure = did_you_mean(spec.operation, (SUBMIT, *LATER))
+            problems.error("operation", f"unknown operation {spec.operation!r}", cure)
+            return
+        if spec.operation in LATER:
             return
         try:
             submit_options.parse(spec.args or [])
         except UserError as error:
             problems.error(error.path, error.message, error.cure)
+
+    @classmethod
+    def not_run(cls, spec: ArgoWorkflowSpec) -> str:
+        return _NOT_RUN.format(spec.operation) if spec.operation in LATER else ""
 
     async def fetch(self) -> str:
         return await self._artifact.load()
@@ -71,7 +79,7 @@ class ArgoWorkflowTrigger(base.Trigger[ArgoWorkflowSpec]):
 
 def _operation_problem(spec: ArgoWorkflowSpec) -> str:
     if spec.operation in LATER:
-        return f"operation {spec.operation!r} comes in a later version"
+        return _NOT_RUN.format(spec.operation)
     return "" if spec.operation in (SUBMIT, "") else f"unknown operation {spec.operation!r}"
 
 

@@ -15,6 +15,7 @@ from sensors.types import TriggerParameter
 
 CREATE = "create"
 LATER = ("update", "patch", "delete")
+_NOT_RUN = "this version of Keryx describes operation {0!r}, but does not run it"
 STRATEGIES = (
     "application/json-patch+json",
     "application/merge-patch+json",
@@ -46,13 +47,18 @@ class K8sTrigger(base.Trigger[K8sSpec]):
     @classmethod
     def validate(cls, spec: K8sSpec, problems: Problems) -> None:
         artifacts.validate(spec.source, problems.at("source"))
-        if problem := _operation_problem(spec):
-            problems.error("operation", problem, did_you_mean(spec.operation, (CREATE, *LATER)))
+        if spec.operation not in ("", CREATE, *LATER):
+            cure = did_you_mean(spec.operation, (CREATE, *LATER))
+            problems.error("operation", f"unknown operation {spec.operation!r}", cure)
         if spec.patch_strategy and spec.patch_strategy not in STRATEGIES:
             problems.warn("patchStrategy", f"unknown patch strategy {spec.patch_strategy!r}", " or ".join(STRATEGIES))
         for field, value in (("patchStrategy", spec.patch_strategy), ("liveObject", spec.live_object)):
             if value and (spec.operation or CREATE) == CREATE:
                 problems.warn(field, "means nothing with create")
+
+    @classmethod
+    def not_run(cls, spec: K8sSpec) -> str:
+        return _NOT_RUN.format(spec.operation) if spec.operation in LATER else ""
 
     async def fetch(self) -> str:
         return await self._artifact.load()
@@ -66,6 +72,6 @@ class K8sTrigger(base.Trigger[K8sSpec]):
 
 def _operation_problem(spec: K8sSpec) -> str:
     if spec.operation in LATER:
-        return f"operation {spec.operation!r} comes with the API server, in a later version"
+        return _NOT_RUN.format(spec.operation)
     # Upstream's default for the empty string, which Go cannot tell from an absent field.
     return "" if spec.operation in (CREATE, "") else f"unknown operation {spec.operation!r}"

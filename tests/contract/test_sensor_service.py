@@ -202,6 +202,9 @@ async def test_a_bad_trigger_does_not_stop_its_siblings(world: World) -> None:
         {"template": {"name": "kind", "nonsense": {}}},
         {"template": {"log": {}}},
         {},
+        {"template": {"name": "described", "pulsar": {"url": "pulsar://h", "topic": "t", "payload": []}}},
+        {"template": {"name": "operation", "k8s": {"operation": "patch", "source": {"resource": {}}}}},
+        trigger("dead letters", "orders", dlqTrigger={"template": {"name": "d", "pulsar": {}}}),
         trigger("topic", "dotted"),
         trigger("limit", "orders", rateLimit={"unit": "Fortnight", "requestsPerUnit": 1}),
     ]

@@ -13,7 +13,6 @@ import signal
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from support.keryx import (
     exotic,
     http_sink,
     keryx,
+    load,
     pod_environment,
     poster,
     relay,
@@ -58,28 +58,6 @@ def command(tmp_path: Path, *documents: dict[str, Any], grace: float = 5) -> tup
     """The arguments of a `keryx run` on these objects."""
     write(tmp_path / "in/all.yaml", *documents)
     return ("run", tmp_path / "in", "--data", tmp_path / "data", "--metrics-port", "0", "--grace", str(grace))
-
-
-@asynccontextmanager
-async def load(posts: Poster, *, pause: float = 0.004, workers: int = 8, again: bool = True) -> AsyncIterator[None]:
-    """Post 0, 1, 2 … until the end of the block; a refused number is tried again unless `again` is false."""
-    numbers, stopping = itertools.count(), asyncio.Event()
-
-    async def work() -> None:
-        while not stopping.is_set():
-            number = next(numbers)
-            while await posts.post(number) != 200 and not stopping.is_set():
-                await asyncio.sleep(0.03)
-                if not again:
-                    break
-            await asyncio.sleep(pause * random.random() * 2)
-
-    tasks = [asyncio.create_task(work()) for _ in range(workers)]
-    try:
-        yield
-    finally:
-        stopping.set()
-        await asyncio.gather(*tasks)
 
 
 async def all_acted_on(accepted: list[int], sink: Sink, run: Keryx, seconds: float = 20) -> None:

@@ -68,7 +68,7 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ),
     (
         sensor("a", {"template": {"name": "x", "slack": {}}}),
-        "Sensor/a: spec.triggers[0].template.slack: trigger 'slack' is not in this version of Keryx",
+        "Sensor/a: spec.triggers[0].template.slack.slackToken: required",
     ),
     (
         sensor("a", {"template": {"name": "x", "k8s": {"operation": "create", "source": {"resource": {

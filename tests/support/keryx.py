@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import itertools
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -345,3 +347,25 @@ class Poster:
 async def poster(port: int, path: str = "/posted") -> AsyncIterator[Poster]:
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=64)) as session:
         yield Poster(session, port, path)
+
+
+@asynccontextmanager
+async def load(posts: Poster, *, pause: float = 0.004, workers: int = 8, again: bool = True) -> AsyncIterator[None]:
+    """Post 0, 1, 2 … until the end of the block; a refused number is tried again unless `again` is false."""
+    numbers, stopping = itertools.count(), asyncio.Event()
+
+    async def work() -> None:
+        while not stopping.is_set():
+            number = next(numbers)
+            while await posts.post(number) != 200 and not stopping.is_set():
+                await asyncio.sleep(0.03)
+                if not again:
+                    break
+            await asyncio.sleep(pause * random.random() * 2)
+
+    tasks = [asyncio.create_task(work()) for _ in range(workers)]
+    try:
+        yield
+    finally:
+        stopping.set()
+        await asyncio.gather(*tasks)

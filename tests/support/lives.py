@@ -105,6 +105,7 @@ class Life:
 
     def __init__(self, bus: Any, *, at_least_once: bool, pipe: Pipeline | None = None, **options: Any) -> None:
         self.grace, concurrency = options.pop("grace", 5), options.pop("concurrency", None)
+        upstream, self.waits = options.pop("upstream", None), list[str]()
         self.action, self.decisions, self.lease = FakeAction(**options), Decisions(), FakeLease()
         self.runner = runner(
             bus,
@@ -114,6 +115,8 @@ class Life:
             at_least_once=at_least_once,
             grace=self.grace,
             concurrency=concurrency,
+            upstream=upstream,
+            on_wait=lambda _trigger, reason: self.waits.append(reason),
         )
         self.task = self.runner.start(self.lease)
 

@@ -19,6 +19,7 @@ from sensors.base import Firing
 from sensors.concurrency import Concurrency
 from sensors.decision import Decision, Outcome
 from sensors.dependencies import Dependencies
+from sensors.former import Upstream
 from sensors.pipeline import Pipeline
 from sensors.trigger_runner import Owner, Plan, TriggerRunner
 
@@ -255,6 +256,8 @@ def runner(
     signatures: dict[str, str] | None = None,
     since: Any = Start.FIRST,
     concurrency: dict[str, Any] | None = None,
+    upstream: Upstream | None = None,
+    on_wait: Callable[[str, str], None] = lambda _trigger, _reason: None,
 ) -> TriggerRunner:
     """One process's runner of the trigger `t` of the sensor `s`."""
     pipe = pipe or pipeline(None, dependency("orders"))
@@ -268,8 +271,9 @@ def runner(
         signatures={one.name: one.signature for one in known} if signatures is None else signatures,
         recorder=decisions,  # type: ignore[arg-type]
         concurrency=Concurrency(types.Concurrency.parse(concurrency) if concurrency else None),
+        upstream=upstream,
     )
-    return TriggerRunner(plan, Owner("ns", "s", "", since, grace), bus, Metrics(), LOG, lambda _name: None)
+    return TriggerRunner(plan, Owner("ns", "s", "", since, grace), bus, Metrics(), LOG, lambda _name: None, on_wait)
 
 
 async def crash(task: asyncio.Task[Any]) -> None:

@@ -9,6 +9,7 @@ import pytest
 from events.errors import InvalidObject
 from events.problems import Problem, Severity
 from eventsources import validation
+from eventsources.base import NOT_RUN
 from eventsources.types import EventSource
 
 HOOK = {"endpoint": "/hook", "port": "12000", "method": "POST"}
@@ -39,6 +40,8 @@ def errors_of(spec: Any, name: str = "src", **metadata: Any) -> list[str]:
         {"webhook": {"a": HOOK | TLS, "b": HOOK | TLS | {"endpoint": "/{id}"}}},
         {"calendar": {"a": {"interval": "10s"}}, "replicas": -1, "eventBusName": "b", "template": {}, "service": None},
         {"webhook": None, "calendar": {"a": {"interval": "10s"}}},
+        {"webhook": {"a": HOOK}, "workers": 64, "replicas": 3},
+        {"calendar": {"a": {"interval": "10s"}}, "workers": 1},
     ],
 )
 def test_good_objects_have_no_problems(spec: Any) -> None:
@@ -67,16 +70,27 @@ def test_good_objects_have_no_problems(spec: Any) -> None:
             {"zzz": {}},
             [
                 "spec.zzz: unknown event source or field "
-                "(fields: eventBusName, template, service, replicas; event sources: calendar, webhook)"
+                "(fields: eventBusName, template, service, replicas, workers; event sources: amqp, "
             ],
         ),
         ({"template": {"x": 1}}, ["spec.template.x: unknown field (known here: "]),
         (
-            {"kafka": {"a": {}, "b": {}}, "calendar": {"c": {}}},
+            {"kafka": {"a": {"url": "k:9092"}}, "calendar": {"c": {}}},
             [
-                "spec.kafka: event source 'kafka' is not in this version of Keryx",
+                "spec.kafka.a.topic: required",
+                "spec.kafka.a.partition: required",
                 "spec.calendar.c: neither schedule nor interval",
             ],
+        ),
+        ({"workers": 0, "webhook": {"a": HOOK}}, ["spec.workers: 0 is not a number of processes (write 1 to 64"]),
+        ({"workers": -1, "webhook": {"a": HOOK}}, ["spec.workers: -1 is not a number of processes"]),
+        ({"workers": 65, "webhook": {"a": HOOK}}, ["spec.workers: 65 is not a number of processes"]),
+        ({"workers": "2", "webhook": {"a": HOOK}}, ["spec.workers: should be a valid integer"]),
+        ({"workers": 2.5, "webhook": {"a": HOOK}}, ["spec.workers: should be a valid integer"]),
+        ({"worker": 2, "webhook": {"a": HOOK}}, ["spec.worker: unknown event source or field (did you mean 'workers'"]),
+        (
+            {"workers": 2, "calendar": {"a": {"interval": "1s"}}},
+            ["spec.workers: calendar has no HTTP endpoint, which is what workers share (remove workers, or move"],
         ),
         ({"webhook": [HOOK]}, ["spec.webhook: should be a map from event name"]),
         ({"webhook": {7: HOOK}}, ["spec.webhook: event name 7 should be text (put it in quotes)"]),
@@ -101,7 +115,7 @@ def test_good_objects_have_no_problems(spec: Any) -> None:
             {"webhook": {"a": HOOK}, "stripe": {"a": {}}},
             [
                 "spec.stripe.a: event name 'a' is also used at spec.webhook.a (give one of them another",
-                "spec.stripe: event source 'stripe' is not in this version",
+                "spec.stripe.a.webhook: required",
             ],
         ),
         (
@@ -134,6 +148,10 @@ def test_what_is_wrong_is_said_at_its_path_with_a_cure(spec: Any, expected: list
     [
         ({"name": "my.source"}, ["metadata.name: event source name 'my.source' cannot be published"]),
         ({"name": ""}, ["metadata.name: required"]),
+        (
+            {"name": "keryx-redrive"},
+            ["metadata.name: 'keryx-redrive' is the source of dead letters that are redriven"],
+        ),
         ({"name": "", "generateName": "a.b-"}, ["metadata.generateName: event source name 'a.b-' cannot be published"]),
         ({"name": "", "generateName": "ab-"}, []),
     ],
@@ -182,7 +200,25 @@ def test_objects_of_one_process_may_share_a_port_but_not_an_endpoint() -> None:
     ]
 
 
+@pytest.mark.parametrize(("first", "second"), [({"workers": 2}, {}), ({}, {"workers": 2}), ({"workers": 2},) * 2])
+def test_the_port_of_workers_is_theirs_alone(first: dict[str, int], second: dict[str, int]) -> None:
+    one = parsed({"webhook": {"a": HOOK}} | first, "one")
+    two = parsed({"webhook": {"b": HOOK | {"endpoint": "/b"}, "c": HOOK | {"port": "12001"}}} | second, "two")
+    ((owner, text),) = clashes(one, two)
+    assert owner == "two"
+    assert text.startswith("spec.webhook.b.port: port 12000 is also listened on at spec.webhook.a of EventSource one: ")
+    assert text.endswith("(give this one another port)")
+
+
 def test_what_is_wrong_within_one_object_is_not_said_twice() -> None:
     one = parsed({"webhook": {"a": HOOK, "b": HOOK, "c": {}, "d": HOOK | {"endpoint": "/{"}}, "kafka": {"e": {}}})
     assert clashes(one) == []
     assert clashes() == []
+
+
+def test_what_is_described_and_not_run_is_valid_with_a_warning_and_a_reason_not_to_start() -> None:
+    one = parsed({"redis": {"a": {"hostAddress": "r:6379", "channels": ["c"]}}, "calendar": {"c": {"interval": "1h"}}})
+    problems = validation.validate(one)
+    assert not problems.errors
+    assert [problem.path for problem in problems] == ["spec.redis.a"]
+    assert [str(problem) for problem in validation.not_run(one)] == [f"spec.redis.a: {NOT_RUN}"]

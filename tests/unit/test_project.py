@@ -11,7 +11,9 @@ from pydantic.alias_generators import to_snake
 
 from events.app import reference
 from events.registry import Registry
+from eventsources.base import Source
 from eventsources.registry import SOURCES
+from sensors.base import Trigger
 from sensors.registry import PRECEDENCE, TRIGGERS
 
 ROOT = Path(__file__).parents[2]
@@ -30,8 +32,6 @@ def test_no_reference_page_is_left_over() -> None:
 @pytest.mark.parametrize("table", [SOURCES, TRIGGERS])
 def test_tables_are_sorted(table: Registry) -> None:
     assert list(table.rows) == sorted(table.rows)
-    assert list(table.missing) == sorted(table.missing)
-    assert not set(table.rows) & set(table.missing)
 
 
 def test_every_trigger_has_its_place_among_the_others() -> None:
@@ -48,9 +48,12 @@ def test_an_adapter_is_named_after_its_key(table: Registry, key: str) -> None:
 
 @pytest.mark.parametrize(("table", "key"), ADAPTERS)
 def test_an_adapter_has_documented_fields_an_example_and_tests(table: Registry, key: str) -> None:
-    spec = table.load(key).Spec
+    adapter = table.load(key)
+    spec = adapter.Spec
     missing = [name for name, field in spec.model_fields.items() if not field.description]
     assert not missing, f"{spec.__name__}: fields without description: {missing}"
+    if not issubclass(adapter, (Source, Trigger)):
+        return  # described only: nothing that an example could show
     used = re.compile(rf"^\s+{key}:", re.MULTILINE)
     assert any(used.search(path.read_text()) for path in (ROOT / "examples").rglob("*.yaml")), "no example"
     assert any(

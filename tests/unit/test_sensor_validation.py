@@ -42,8 +42,14 @@ ALO = {"atLeastOnce": True}
         ({}, [f"error {T}.template"]),
         (trigger(template={"name": ""}), [f"error {T}.template.name"]),
         ({"template": {"name": "t"}}, [f"warning {T}.template"]),
-        ({"template": {"name": "t", "slack": {}}}, [f"error {T}.template.slack"]),
-        (trigger(template={"slack": {}}), [f"warning {T}.template.slack"]),
+        (
+            {"template": {"name": "t", "pulsar": {"url": "u", "topic": "t", "payload": []}}},
+            [f"warning {T}.template.pulsar"],
+        ),
+        (
+            trigger(template={"slack": {"channel": "c", "message": "m"}}),
+            [f"warning {T}.template.slack", f"error {T}.template.slack.slackToken"],
+        ),
         (
             trigger(template={"log": {"intervalSeconds": -1}}),
             [f"warning {T}.template.log", f"error {T}.template.log.intervalSeconds"],

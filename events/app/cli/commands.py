@@ -91,6 +91,10 @@ def run(
         counts = f"{len(objects.buses)} buses, {len(objects.sources)} event sources, {len(objects.sensors)} sensors"
         print(f"valid: {counts}")  # noqa: T201
         return 0
+    if blocked := running.blocked(objects):
+        for problem in blocked:
+            print(f"{problem.severity.value}: {problem}", file=sys.stderr)  # noqa: T201
+        return USAGE
     from events import process
 
     return process.start(lambda: running.run(options, objects))

@@ -11,7 +11,7 @@ from conformance.core import Case, NotCovered, Outcome, attempt, judge, recorded
 from eventbus import subjects
 from eventbus.types import JetStreamBus
 from events import durations
-from events.backoff import Backoff, number
+from events.backoff import Backoff, number, whole_or_text
 from events.resources import dns_label, pods
 from eventsources.calendar_times import exclusion_dates
 from eventsources.types import EventSourceSpec
@@ -41,12 +41,19 @@ def backoff(given: dict[str, Any]) -> Any:
 
 
 def int64_or_text(given: dict[str, Any]) -> Any:
-    """The type of a backoff's duration. (Its text as an integer is nothing that we have.)"""
+    """The type of a backoff's duration. (The integer that upstream finds in a text is nothing that we have.)"""
     duration = Backoff.parse({"duration": given["value"]}).duration
     if duration is None:
         return {"nil": True}
     is_text = isinstance(duration, str)
     return {"isString": is_text, "json": json.dumps(duration)} | ({} if is_text else {"int64Value": duration})
+
+
+def parsed(given: dict[str, Any]) -> Any:
+    """A text as a duration: whole nanoseconds, or itself."""
+    found = whole_or_text(given["text"])
+    is_text = isinstance(found, str)
+    return {"isString": is_text, "int64Value": 0 if is_text else found}
 
 
 def amount(given: dict[str, Any]) -> Any:
@@ -77,6 +84,7 @@ OPS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "amount": amount,
     "backoff": backoff,
     "int64OrString": int64_or_text,
+    "parseInt64OrString": parsed,
     "dnsLabel": lambda given: dns_label(given["text"]),
     "eventBusReplicas": event_bus_replicas,
     "eventSourceReplicas": lambda given: pods(EventSourceSpec.parse(given["value"]).replicas),

@@ -1,0 +1,157 @@
+"""AWS clients. boto3 blocks, so each call runs in a thread of its own; the one importer of boto3.
+
+A call is made once: whether it is made again is its caller's to say. Its deadline holds for the caller; the thread ends
+with botocore's own timeouts, and, being a daemon, keeps no process from ending.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from events.errors import ActionError
+from events.extras import extra
+
+T = TypeVar("T")
+
+_CONNECT_SECONDS = 10.0
+_CONNECTIONS = 64
+_SESSION_NAME = "keryx"
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Which service, where, and as whom: with these keys, in this role, or as the process's environment says."""
+
+    service: str
+    region: str
+    access_key: str = ""
+    secret_key: str = ""
+    role: str = ""
+    endpoint: str = ""
+    """URL of a server that is not AWS's own."""
+
+
+class Refused(ActionError):
+    """An answer that says no. `status` is that of the HTTP answer, `code` the service's word for it."""
+
+    def __init__(self, message: str, status: int, code: str) -> None:
+        super().__init__(message)
+        self.status, self.code = status, code
+
+
+class Client:
+    """One boto3 client, made at the first call; safe for calls that overlap."""
+
+    def __init__(self, access: Access, seconds: float) -> None:
+        """`seconds`: how long a call may wait for the next bytes of its answer."""
+        self._access, self._seconds = access, seconds
+        self._client: Any = None
+        self._lock = threading.Lock()
+
+    async def run(self, act: Callable[[Any], T], *, seconds: float) -> T:
+        """What `act` makes of the boto3 client, in a thread; ActionError when that takes more than `seconds`.
+
+        Refused for an answer that says no, ActionError for no answer, MissingExtra without boto3.
+        """
+        try:
+            async with asyncio.timeout(seconds):
+                return await _in_thread(lambda: self._act(act))
+        except TimeoutError as error:
+            raise ActionError(f"{self._access.service}: no answer within {seconds:g} s") from error
+
+    def _act(self, act: Callable[[Any], T]) -> T:
+        with extra("aws"):
+            from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+        try:
+            with self._lock:
+                if self._client is None:
+                    self._client = _make(self._access, self._seconds)
+            return act(self._client)
+        except ClientError as error:
+            details, meta = error.response.get("Error", {}), error.response.get("ResponseMetadata", {})
+            raise Refused(str(error), meta.get("HTTPStatusCode", 0), str(details.get("Code", ""))) from error
+        except (BotoCoreError, HTTPClientError, OSError, ValueError) as error:
+            raise ActionError(f"{self._access.service}: {error}") from error
+
+
+async def _in_thread(call: Callable[[], T]) -> T:
+    """The result of `call`; when the waiting is cancelled, the thread goes on and its result is dropped.
+
+    Not the loop's executor: at its end the process would wait for threads that hang.
+    """
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[T] = loop.create_future()
+
+    def settle(result: T | None, error: BaseException | None) -> None:
+        if future.done():
+            return
+        if error is not None:
+            future.set_exception(error)
+        else:
+            future.set_result(result)  # type: ignore[arg-type]  # None is a T when `call` returned it
+
+    def work() -> None:
+        result: T | None = None
+        failure: BaseException | None = None
+        try:
+            result = call()
+        except BaseException as error:  # noqa: BLE001 - raised where it is waited for
+            failure = error
+        with contextlib.suppress(RuntimeError):  # the loop is gone, and nobody waits
+            loop.call_soon_threadsafe(settle, result, failure)
+
+    threading.Thread(target=work, name="aws", daemon=True).start()
+    return await future
+
+
+def _make(access: Access, seconds: float) -> Any:
+    """A boto3 client; nothing is sent yet."""
+    import boto3
+    from botocore.config import Config
+
+    session = _in_role(access) if access.role else boto3.session.Session(region_name=access.region)
+    return session.client(
+        access.service,
+        aws_access_key_id=access.access_key or None,
+        aws_secret_access_key=access.secret_key or None,
+        endpoint_url=access.endpoint or None,
+        config=Config(
+            connect_timeout=min(_CONNECT_SECONDS, seconds),
+            read_timeout=seconds,
+            max_pool_connections=_CONNECTIONS,
+            retries={"total_max_attempts": 1},
+            s3={"addressing_style": "path" if access.endpoint else "auto"},
+            # Not every server that speaks S3 knows the checksums that AWS added.
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+        ),
+    )
+
+
+def _in_role(access: Access) -> Any:
+    """A session in the role, whose credentials are fetched anew before they end."""
+    import boto3
+    import botocore.session
+    from botocore.credentials import AssumeRoleCredentialFetcher, DeferredRefreshableCredentials
+    from botocore.exceptions import NoCredentialsError
+
+    own = botocore.session.get_session()
+    own.set_config_variable("region", access.region)
+    source = own.get_credentials()
+    if source is None:
+        raise NoCredentialsError
+    fetcher = AssumeRoleCredentialFetcher(
+        client_creator=own.create_client,
+        source_credentials=source,
+        role_arn=access.role,
+        extra_args={"RoleSessionName": _SESSION_NAME},
+    )
+    session = botocore.session.get_session()
+    # As botocore's own provider of `role_arn` profiles does it; there is no public way.
+    session._credentials = DeferredRefreshableCredentials(method="assume-role", refresh_using=fetcher.fetch_credentials)
+    return boto3.session.Session(botocore_session=session, region_name=access.region)
