@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from support.lives import JetStreamWorld, Life, MemoryWorld, applied, head, names, publish, settle
+from support.lives import Life, applied, head, names, publish, settle
 from support.spine import crash, dependency, event, pipeline, until
 
 from eventbus.dead_letters import DeadLetter, redrive_event
-from eventbus.memory import MemoryBroker, MemoryBus
+from eventbus.memory import MemoryBus
 from events.errors import TransformError, Unavailable
 from events.event import Event
 from sensors.decision import Outcome
@@ -24,18 +22,6 @@ LINES = pytest.mark.parametrize(
     [{"at_least_once": True}, {"at_least_once": True, "concurrency": {"max": 4}}, {"at_least_once": False}],
     ids=["in order", "overlapping", "at most once"],
 )
-
-
-@pytest.fixture(params=["memory", "jetstream"])
-async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Any]:
-    made: Any = MemoryWorld() if request.param == "memory" else JetStreamWorld(tmp_path)
-    yield made
-    await made.close()
-
-
-@pytest.fixture
-async def bus() -> MemoryBus:
-    return MemoryBus(MemoryBroker())
 
 
 async def letters(bus: Any) -> list[DeadLetter]:

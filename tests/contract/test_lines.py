@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from support.lives import HEAD, JetStreamWorld, Life, MemoryWorld, applied, head, names, publish, settle
+from support.lives import HEAD, Life, applied, head, names, publish, settle
 from support.spine import (
     FaultyState,
     OtherState,
@@ -20,25 +18,13 @@ from support.spine import (
     until,
 )
 
-from eventbus.memory import MemoryBroker, MemoryBus
+from eventbus.memory import MemoryBus
 from sensors.checkpoint import decode_head
 from sensors.decision import Outcome
 from sensors.lines import AtLeastOnceLine
 from sensors.pipeline import Pipeline, Prepared
 
 BOTH = pytest.mark.parametrize("at_least_once", [True, False])
-
-
-@pytest.fixture(params=["memory", "jetstream"])
-async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Any]:
-    made: Any = MemoryWorld() if request.param == "memory" else JetStreamWorld(tmp_path)
-    yield made
-    await made.close()
-
-
-@pytest.fixture
-async def bus() -> MemoryBus:
-    return MemoryBus(MemoryBroker())
 
 
 # ---- at least once: act, then remember

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from support.lives import HEAD, JetStreamWorld, Life, MemoryWorld, applied, head, names, publish, settle
+from support.lives import HEAD, Life, applied, head, names, publish, settle
 from support.spine import (
     FaultyState,
     OtherState,
@@ -19,24 +17,12 @@ from support.spine import (
     until,
 )
 
-from eventbus.memory import MemoryBroker, MemoryBus
+from eventbus.memory import MemoryBus
 from sensors.base import Firing
 from sensors.decision import Outcome
 from sensors.pipeline import Pipeline, Prepared
 
 BOTH = pytest.mark.parametrize("at_least_once", [True, False])
-
-
-@pytest.fixture(params=["memory", "jetstream"])
-async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Any]:
-    made: Any = MemoryWorld() if request.param == "memory" else JetStreamWorld(tmp_path)
-    yield made
-    await made.close()
-
-
-@pytest.fixture
-async def bus() -> MemoryBus:
-    return MemoryBus(MemoryBroker())
 
 
 # ---- both

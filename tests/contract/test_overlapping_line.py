@@ -4,31 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from support.lives import JetStreamWorld, Life, MemoryWorld, applied, head, names, publish, settle
+from support.lives import Life, applied, head, names, publish, settle
 from support.spine import FaultyState, OtherState, crash, until
 
-from eventbus.memory import MemoryBroker, MemoryBus
+from eventbus.memory import MemoryBus
 from sensors.decision import Outcome
 
 BOTH = pytest.mark.parametrize("at_least_once", [True, False])
 KEY = {"dependencyName": "orders", "dataKey": "customer"}
-
-
-@pytest.fixture(params=["memory", "jetstream"])
-async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Any]:
-    made: Any = MemoryWorld() if request.param == "memory" else JetStreamWorld(tmp_path)
-    yield made
-    await made.close()
-
-
-@pytest.fixture
-async def bus() -> MemoryBus:
-    return MemoryBus(MemoryBroker())
 
 
 def overlapping(bus: Any, most: int = 4, *, at_least_once: bool = True, **options: Any) -> Life:
