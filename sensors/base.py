@@ -74,8 +74,9 @@ class TriggerContext:
     """The Kubernetes API, connected at the first call; UserError when there is none."""
     http: Callable[[], ClientSession]
     """The process's HTTP client, made at the first call."""
-    memory: dict[str, Any] = field(default_factory=dict)
-    """What the instances of this trigger, one for each spec that parameters make, remember together."""
+    memory: dict[str, Any] = field(default_factory=dict, compare=False)
+    """What the instances of a trigger, one for each spec that parameters make, remember together. It is shared with the
+    dead-letter trigger, so keys have the trigger's name in them."""
 
 
 class Kind(Generic[SpecT]):

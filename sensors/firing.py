@@ -199,8 +199,10 @@ class Action:
         if armed.parameters is not None:
             resource = armed.parameters.apply(resource, firing.events)
         result = await armed.trigger.execute(resource, firing)
+        if self._policy is None:
+            return
         try:
-            self._policy(result)
+            await self._policy(result, self._context)
         except ActionError as error:
             raise PolicyRefused(str(error)) from error
 

@@ -79,8 +79,6 @@ def _not_run(trigger: Trigger, problems: Problems) -> None:
             reason = ""  # said by whoever validates or compiles it
         if reason:
             problems.error(f"template.{kind}", reason)
-        if trigger.policy is not None and (reason := policies.not_run(trigger.policy, kind)):
-            problems.error("policy", reason)
     if trigger.dlq_trigger is not None:
         _not_run(trigger.dlq_trigger, problems.at("dlqTrigger"))
 

@@ -105,6 +105,7 @@ class JetStreamDeliveries:
         self._acked: tuple[int, int] | None = None
         self._ack_due = asyncio.Event()
         self._consumer: Consumer | None = None
+        self._is_interest = False
         self._pending = 0
         self._heard = 0.0
         self._broken = asyncio.Event()
@@ -164,7 +165,10 @@ class JetStreamDeliveries:
             self._ack_due.set()
 
     async def aclose(self) -> None:
-        """Stop reading; the consumer is deleted when the bus is there."""
+        """Stop reading; the consumer is deleted when the bus is there.
+
+        Not on a stream of interest, which would throw away what nobody has taken yet: the next reader deletes it.
+        """
         self._readers.leave()
         for task in self._tasks:
             task.cancel()
@@ -175,7 +179,8 @@ class JetStreamDeliveries:
             with contextlib.suppress(BusError, TimeoutError):
                 async with asyncio.timeout(1):
                     await self._ack()
-                    await self._consumers.delete(self._consumer.link, self._consumer.name)
+                    if not self._is_interest:
+                        await self._consumers.delete(self._consumer.link, self._consumer.name)
 
     # ---- keeping a consumer
 
@@ -232,6 +237,7 @@ class JetStreamDeliveries:
             self._consumer = None
         self._broken.clear()
         stream = await streams.state(link)
+        self._is_interest = stream.is_interest
         start = await self._starting_point(link, stream)
         consumer = Consumer(self._consumers.next_name(), link, "", generation)
 

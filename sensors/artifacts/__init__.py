@@ -2,7 +2,7 @@
 
     reading.py     what the kinds share
     configmap.py file.py git.py s3.py url.py    one kind each; `inline` and `resource` need nothing from outside
-    git_command.py                              the `git` command
+    git_command.py github_app.py                the `git` command; logging in as a GitHub App
 
 A kind is a row in `READERS`. What is outside is asked at every attempt; an unchanged file or answer is not read again.
 """

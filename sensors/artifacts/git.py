@@ -24,8 +24,10 @@ from urllib.parse import unquote, urlsplit
 
 from events.errors import ActionError
 from events.problems import Problems
+from sensors.artifacts import github_app
 from sensors.artifacts.file import LIMIT
 from sensors.artifacts.git_command import Failed, Git
+from sensors.artifacts.github_app import AppLogin
 from sensors.artifacts.locations import GitArtifact
 from sensors.artifacts.reading import Refused, decoded, too_large
 from sensors.base import TriggerContext
@@ -63,8 +65,11 @@ class _Place:
 class GitReader:
     """One file; keeps the text of the last commit."""
 
-    def __init__(self, location: GitArtifact, context: TriggerContext) -> None:
+    def __init__(self, location: GitArtifact, context: TriggerContext, api: str = github_app.API) -> None:
+        """`api` is GitHub's, for apps."""
         self._location, self._context = location, context
+        app = location.github_app if location.creds is None else None
+        self._app = AppLogin(app, context, api) if app is not None else None
         self._seen: tuple[str, str] | None = None
         self._text = ""
 
@@ -74,7 +79,7 @@ class GitReader:
         places = [_place(url) for url in self._urls()]
         with tempfile.TemporaryDirectory(prefix="keryx-git-", ignore_cleanup_errors=True) as folder:
             for place in places:
-                git = await asyncio.to_thread(self._git, Path(folder), place)
+                git = await asyncio.to_thread(self._git, Path(folder), place, *await self._login(place))
                 commit = await _commit(git, place, ref)
                 if not commit:
                     continue
@@ -89,17 +94,20 @@ class GitReader:
         remote = self._location.remote
         return [*(remote.urls[:1] if remote else []), self._location.url]
 
-    def _git(self, folder: Path, place: _Place) -> Git:
-        """git with the credentials as they are now: creds, else githubApp, else a key."""
+    async def _login(self, place: _Place) -> tuple[str, str]:
+        """User name and password as they are now: those of creds, else of githubApp, else of the URL."""
+        creds, secrets = self._location.creds, self._context.secrets
+        if creds is not None:
+            user = secrets.value(creds.username) if creds.username else ""
+            return user, secrets.value(creds.password) if creds.password else ""
+        if self._app is not None:
+            return github_app.USER, await self._app.token()
+        return place.user, place.password
+
+    def _git(self, folder: Path, place: _Place, user: str, password: str) -> Git:
+        """git that logs in so, or with the key."""
         location, secrets = self._location, self._context.secrets
         config: dict[str, str] = {}
-        user, password = place.user, place.password
-        if location.creds is not None:
-            creds = location.creds
-            user = secrets.value(creds.username) if creds.username else ""
-            password = secrets.value(creds.password) if creds.password else ""
-        elif location.github_app is not None:
-            raise Refused("githubApp: this version of Keryx describes it, but does not run it; use creds with a token")
         if place.scheme in ("https", "http"):
             if user or password:
                 token = base64.b64encode(f"{user}:{password}".encode()).decode()
@@ -112,7 +120,7 @@ class GitReader:
 
     async def _fetched(self, git: Git, place: _Place, ref: str, path: str) -> str:
         name = f"{path!r} at {ref} of {place.url}"
-        await git.run("init", "--bare", "--quiet", ".", limit=_LINES)
+        await git.run("init", "--bare", "--quiet", "--template=", ".", limit=_LINES)
         await git.run(
             "fetch", "--quiet", "--depth=1", "--no-tags", "--end-of-options", place.url, f"+{ref}:{_TREE}", limit=_LINES
         )
@@ -158,8 +166,9 @@ def validate(location: GitArtifact, problems: Problems) -> None:
             problems.warn(field, f"{error}: every attempt fails")
     if location.insecure_ignore_host_key:
         problems.warn("insecureIgnoreHostKey", "whoever answers is believed: the host's key is not verified")
-    if location.github_app is not None and location.creds is None:
-        problems.warn("githubApp", "this version of Keryx describes it, but does not run it", "use creds with a token")
+    for field, other in (("githubApp", location.github_app), ("sshKeySecret", location.ssh_key_secret)):
+        if location.creds is not None and other is not None:
+            problems.warn(field, "has no effect: creds is given, too, and comes first")
     if location.remote is not None and not location.remote.urls:
         problems.warn("remote.urls", "is empty: the remote has no effect")
 

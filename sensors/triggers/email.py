@@ -65,7 +65,9 @@ class EmailTrigger(base.Trigger[EmailSpec]):
     def __init__(self, spec: EmailSpec, context: TriggerContext) -> None:
         super().__init__(spec, context)
         self._text = orjson.dumps(spec.wire()).decode()
-        self._done: OrderedDict[str, set[str]] = context.memory.setdefault("email", OrderedDict())
+        self._done: OrderedDict[str, set[str]] = context.memory.setdefault(
+            f"mails {context.trigger_name}", OrderedDict()
+        )
 
     @classmethod
     def validate(cls, spec: EmailSpec, problems: Problems) -> None:
@@ -84,17 +86,25 @@ class EmailTrigger(base.Trigger[EmailSpec]):
         spec = self.spec if resource == self._text else decoding.read(EmailSpec, resource)
         _check(spec)
         bad = [address for address in spec.to or () if not _ADDRESS.fullmatch(address)]
-        done = self._done.setdefault(firing.id, set())
+        done = self._done.pop(firing.id, set())
         left = [address for address in dict.fromkeys(spec.to or ()) if address not in done and address not in bad]
-        failures = await self._send(spec, left, firing, done) if left else []
-        if failures or bad:
-            while len(self._done) > _REMEMBERED:
-                self._done.popitem(last=False)
+        is_over = False
+        try:
+            failures = await self._send(spec, left, firing, done) if left else []
+            is_over = not failures and not bad
+        finally:
+            if done and not is_over:
+                self._remember(firing.id, done)
+        if not is_over:
             wrong = [f"{address!r} is not an address" for address in bad]
             # A bad address alone does not get better.
             raise (ActionError if failures else ParameterError)("; ".join([*failures, *wrong]))
-        del self._done[firing.id]
         return Result()
+
+    def _remember(self, firing: str, done: set[str]) -> None:
+        self._done[firing] = done
+        while len(self._done) > _REMEMBERED:
+            self._done.popitem(last=False)
 
     async def _send(self, spec: EmailSpec, addresses: list[str], firing: Firing, done: set[str]) -> list[str]:
         """Send to all; why some have not got it."""

@@ -1,23 +1,24 @@
-"""Objects of any kind, created in Kubernetes. Contract: sensors D.1."""
+"""Objects of any kind, created, changed or deleted in Kubernetes. Contract: sensors D.1."""
 
 from __future__ import annotations
 
 from typing import ClassVar
 
+import orjson
 from pydantic import Field
 
 from events.errors import ActionError
 from events.problems import Problems, did_you_mean
-from sensors import artifacts, base, kubernetes_objects
+from sensors import artifacts, base, kubernetes_changes, kubernetes_objects
 from sensors.artifacts.locations import ArtifactLocation
 from sensors.base import Firing, Result, TriggerContext
 from sensors.types import TriggerParameter
 
 CREATE = "create"
-LATER = ("update", "patch", "delete")
-_NOT_RUN = "this version of Keryx describes operation {0!r}, but does not run it"
+OPERATIONS = (CREATE, "update", "patch", "delete")
+JSON_PATCH = "application/json-patch+json"
 STRATEGIES = (
-    "application/json-patch+json",
+    JSON_PATCH,
     "application/merge-patch+json",
     "application/strategic-merge-patch+json",
     "application/apply-patch+yaml",
@@ -35,7 +36,7 @@ class K8sSpec(base.Spec):
 
 
 class K8sTrigger(base.Trigger[K8sSpec]):
-    """Creates one object per firing; a repeated firing finds the object it made (`kubernetes_objects.create`)."""
+    """Acts on one object per firing; a repeated firing finds the object it made (`kubernetes_objects.create`)."""
 
     Spec = K8sSpec
     needs_kube: ClassVar[bool] = True
@@ -47,31 +48,37 @@ class K8sTrigger(base.Trigger[K8sSpec]):
     @classmethod
     def validate(cls, spec: K8sSpec, problems: Problems) -> None:
         artifacts.validate(spec.source, problems.at("source"))
-        if spec.operation not in ("", CREATE, *LATER):
-            cure = did_you_mean(spec.operation, (CREATE, *LATER))
-            problems.error("operation", f"unknown operation {spec.operation!r}", cure)
+        operation = spec.operation or CREATE
+        if operation not in OPERATIONS:
+            problems.error("operation", f"unknown operation {operation!r}", did_you_mean(operation, OPERATIONS))
         if spec.patch_strategy and spec.patch_strategy not in STRATEGIES:
             problems.warn("patchStrategy", f"unknown patch strategy {spec.patch_strategy!r}", " or ".join(STRATEGIES))
-        for field, value in (("patchStrategy", spec.patch_strategy), ("liveObject", spec.live_object)):
-            if value and (spec.operation or CREATE) == CREATE:
-                problems.warn(field, "means nothing with create")
-
-    @classmethod
-    def not_run(cls, spec: K8sSpec) -> str:
-        return _NOT_RUN.format(spec.operation) if spec.operation in LATER else ""
+        elif spec.patch_strategy == JSON_PATCH and operation == "patch":
+            message = "the resource is sent as the patch, and a JSON patch is a list: the API server refuses it"
+            problems.warn("patchStrategy", message, "use a merge patch, or server-side apply")
+        for field, value, of in (
+            ("patchStrategy", spec.patch_strategy, "patch"),
+            ("liveObject", spec.live_object, "update"),
+        ):
+            if value and operation != of:
+                problems.warn(field, f"means nothing with {operation}")
 
     async def fetch(self) -> str:
-        return await self._artifact.load()
+        text = await self._artifact.load()
+        if not (self.spec.live_object and self.spec.operation == "update"):
+            return text
+        found = await kubernetes_changes.live(kubernetes_objects.parse(text), self.context)
+        return orjson.dumps(found).decode()
 
     async def execute(self, resource: str, firing: Firing) -> Result:
-        if problem := _operation_problem(self.spec):
-            raise ActionError(problem)
-        obj = kubernetes_objects.parse(resource)
-        return Result(value=await kubernetes_objects.create(obj, self.context, firing))
-
-
-def _operation_problem(spec: K8sSpec) -> str:
-    if spec.operation in LATER:
-        return _NOT_RUN.format(spec.operation)
-    # Upstream's default for the empty string, which Go cannot tell from an absent field.
-    return "" if spec.operation in (CREATE, "") else f"unknown operation {spec.operation!r}"
+        obj, operation = kubernetes_objects.parse(resource), self.spec.operation or CREATE
+        if operation == CREATE:  # upstream's default for the empty string, too
+            return Result(value=await kubernetes_objects.create(obj, self.context, firing))
+        if operation == "update":
+            return Result(value=await kubernetes_changes.update(obj, self.context))
+        if operation == "patch":
+            return Result(value=await kubernetes_changes.patch(obj, self.context, self.spec.patch_strategy or ""))
+        if operation == "delete":
+            await kubernetes_changes.delete(obj, self.context)
+            return Result()
+        raise ActionError(f"unknown operation {operation!r}")

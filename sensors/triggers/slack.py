@@ -86,7 +86,7 @@ class SlackTrigger(base.Trigger[SlackSpec]):
     def __init__(self, spec: SlackSpec, context: TriggerContext) -> None:
         super().__init__(spec, context)
         self._text = orjson.dumps(spec.wire()).decode()
-        self._threads: Threads = context.memory.setdefault("threads", Threads())
+        self._threads: Threads = context.memory.setdefault(f"threads {context.trigger_name}", Threads())
 
     @classmethod
     def validate(cls, spec: SlackSpec, problems: Problems) -> None:

@@ -16,7 +16,7 @@ CASES = Path(__file__).parent / "cases"
 
 def by_area() -> Mapping[str, list[Case]]:
     found: dict[str, list[Case]] = defaultdict(list)
-    for path in sorted(CASES.glob("*.jsonl*")):
+    for path in sorted(CASES.rglob("*.jsonl*")):
         for case in read(path):
             found[case.area].append(case)
     return found

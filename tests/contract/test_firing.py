@@ -192,7 +192,7 @@ async def test_what_a_policy_refuses_is_a_failed_attempt_and_the_next_one_makes_
 ) -> None:
     refusals = [True, True, False]
 
-    def check(_result: Result) -> None:
+    async def check(_result: Result, _context: Any) -> None:
         if refusals.pop(0):
             raise ActionError("not allowed")
 

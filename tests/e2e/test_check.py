@@ -47,7 +47,7 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ),
     (
         obj("EventSource", "a", {"kafka": {"x": {"url": "a"}}}),
-        "EventSource/a: spec.kafka: event source 'kafka' is not in this version of Keryx",
+        "EventSource/a: spec.kafka.x.topic: required",
     ),
     (
         webhook(9100, endpont="/x"),

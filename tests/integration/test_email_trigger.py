@@ -9,6 +9,7 @@ import ssl
 import subprocess
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
@@ -144,7 +145,31 @@ async def test_those_who_got_their_mail_do_not_get_it_again(  # X8
     assert mailbox.recipients == ["ada@example.com", "grace@example.com", "full@example.com"]
     await fire(one, firing(identity="f2"))
     assert len(mailbox.mails) == 6
-    assert not around.memory["email"]
+    assert not around.memory["mails act"]
+
+
+async def test_what_is_remembered_has_a_limit(
+    server: Controller, mailbox: Mailbox, around: TriggerContext, monkeypatch: pytest.MonkeyPatch, unused_tcp_port: int
+) -> None:
+    monkeypatch.setattr(email_trigger, "_REMEMBERED", 3)
+    one = trigger(around, port(server), to=["ada@example.com", "full@example.com"])
+    away = trigger(around, unused_tcp_port)
+    mailbox.refused["full@example.com"] = "452 mailbox full"
+    for number in range(5):
+        for each in (one, away):
+            with pytest.raises(ActionError):
+                await fire(each, firing(identity=f"{each is one} {number}"))
+    assert list(around.memory["mails act"]) == ["True 2", "True 3", "True 4"]
+
+
+async def test_a_dead_letter_trigger_has_recipients_of_its_own(
+    server: Controller, mailbox: Mailbox, around: TriggerContext
+) -> None:
+    mailbox.refused["full@example.com"] = "452 mailbox full"
+    with pytest.raises(ActionError):
+        await fire(trigger(around, port(server), to=["ada@example.com", "full@example.com"]))
+    await fire(trigger(replace(around, trigger_name="letters"), port(server), to=["ada@example.com"]))
+    assert mailbox.recipients == ["ada@example.com"] * 2
 
 
 async def test_a_bad_address_is_said_and_the_others_get_their_mail(

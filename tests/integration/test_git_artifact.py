@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import os
 import tempfile
+import time
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from support import git_server
 from support.git_server import HttpServer, Repository, git
 from support.triggers import context, secret
 
 from events.backoff import Backoff
-from events.errors import ActionError
+from events.errors import ActionError, CredentialError
 from sensors import artifacts
 from sensors.artifacts import git_command
 from sensors.artifacts.git import GitReader
@@ -116,6 +126,66 @@ async def test_a_user_name_and_a_password(repository: Repository, tmp_path: Path
         with pytest.raises(ActionError) as error:
             await reader(tmp_path, url.replace("//", "//ada:wr0ng@")).read()
         assert "wr0ng" not in str(error.value)
+
+
+KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+PEM = KEY.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
+
+
+@asynccontextmanager
+async def as_app(root: Path, url: str, answer: Any) -> AsyncIterator[GitReader]:
+    """A reader that logs in as an app, where GitHub is a stand-in."""
+    application = web.Application()
+    application.router.add_post("/app/installations/{id}/access_tokens", answer)
+    app = {"privateKey": secret("app.pem"), "appID": 12, "installationID": 34}
+    raw = {"url": url, "cloneDirectory": "", "filePath": "flows/pod.yaml", "githubApp": app}
+    async with TestServer(application) as api, aiohttp.ClientSession() as session:
+        yield GitReader(GitArtifact.parse(raw), context(root, lambda: session), str(api.make_url("")).rstrip("/"))
+
+
+async def test_a_github_app_gets_a_token(repository: Repository, tmp_path: Path) -> None:
+    place = tmp_path / "secrets/creds/app.pem"
+    asked: list[dict[str, Any]] = []
+
+    def decoded(part: str) -> bytes:
+        return base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
+
+    async def answer(request: web.Request) -> web.Response:
+        head, claims, signature = request.headers["Authorization"].removeprefix("Bearer ").split(".")
+        KEY.public_key().verify(decoded(signature), f"{head}.{claims}".encode(), PKCS1v15(), SHA256())
+        asked.append({"path": request.path} | json.loads(decoded(claims)))
+        return web.json_response({"token": "ghs_1", "expires_at": "2099-01-01T00:00:00Z"}, status=201)
+
+    async with (
+        git_server.http(repository.root, "x-access-token", "ghs_1") as server,
+        as_app(tmp_path, f"{server.url}/flows.git", answer) as one,
+    ):
+        with pytest.raises(CredentialError, match=r"no key 'app\.pem'"):
+            await one.read()
+        place.write_text("not a key")
+        with pytest.raises(CredentialError, match="not a private key"):
+            await one.read()
+        place.write_bytes(PEM)
+        assert await one.read() == POD
+        repository.commit("flows/pod.yaml", "kind: Job\n")
+        assert await one.read() == "kind: Job\n"
+    [token] = asked
+    assert (token["path"], token["iss"]) == ("/app/installations/34/access_tokens", "12")
+    assert token["iat"] < time.time() < token["exp"] <= token["iat"] + 600
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "message"),
+    [(401, "{}", "status 401"), (201, "[]", "holds no token"), (201, "<", "holds no token")],
+)
+async def test_without_a_token_there_is_no_login(tmp_path: Path, status: int, body: str, message: str) -> None:
+    async def answer(_request: web.Request) -> web.Response:
+        return web.Response(status=status, text=body)
+
+    async with as_app(tmp_path, "https://example.com/flows.git", answer) as one:
+        (tmp_path / "secrets/creds/app.pem").write_bytes(PEM)
+        with pytest.raises(ActionError, match=f"githubApp: POST .*: {message}|{message}"):
+            await one.read()
 
 
 @pytest.mark.parametrize(

@@ -115,7 +115,7 @@ async def _raw(answer: bytes, *, hangs: bool) -> tuple[asyncio.Server, str]:
         writer.write(answer)
         await writer.drain()
         if hangs:
-            await asyncio.sleep(30)
+            await reader.read()
         writer.close()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)

@@ -31,6 +31,7 @@ GIT = {
     "githubApp": {"privateKey": {"name": "s", "key": "k"}, "appID": 1, "installationID": 2},
     "remote": {"name": "r", "urls": ["u"]},
 }
+GIT_PLAIN = {"url": "https://h/r", "cloneDirectory": "/git", "filePath": "a.yaml"}
 S3 = {
     "endpoint": "h:9000",
     "bucket": {"name": "b", "key": "k"},
@@ -127,20 +128,6 @@ async def test_of_inline_and_resource_inline_counts_with_a_warning() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "raw"),
-    [
-        ("s3", S3),
-        ("git", GIT),
-    ],
-)
-async def test_what_comes_later_is_refused_with_the_reason(kind: str, raw: Any) -> None:
-    problem = f"artifact '{kind}' comes in a later version"
-    assert found(location(**{kind: raw})) == [("error", f"source.{kind}: {problem}")]
-    with pytest.raises(ActionError, match=problem):
-        await load(**{kind: raw})
-
-
-@pytest.mark.parametrize(
     ("raw", "paths"),
     [
         ({"file": {"path": "/a"}}, []),
@@ -150,6 +137,22 @@ async def test_what_comes_later_is_refused_with_the_reason(kind: str, raw: Any) 
         ({"url": {"path": "s3://h/a", "verifyCert": False}}, ["source.url.path", "source.url.verifyCert"]),
         ({"configmap": {"name": "c", "key": "k"}}, []),
         ({"configmap": {}}, ["source.configmap.name", "source.configmap.key"]),
+        ({"s3": S3}, []),
+        ({"s3": S3 | {"endpoint": "http://h:9000"}}, ["source.s3.endpoint"]),
+        ({"s3": S3 | {"bucket": {"name": ""}}}, ["source.s3.bucket.name", "source.s3.bucket.key"]),
+        ({"git": GIT}, ["source.git.insecureIgnoreHostKey"]),
+        ({"git": GIT_PLAIN}, []),
+        ({"git": GIT_PLAIN | {"url": "git@github.com:argoproj/argo.git"}}, []),
+        ({"git": GIT_PLAIN | {"url": "file:///etc"}}, ["source.git.url"]),
+        ({"git": GIT_PLAIN | {"filePath": "../a"}}, ["source.git.filePath"]),
+        ({"git": GIT_PLAIN | {"tag": "a b"}}, ["source.git.tag"]),
+        ({"git": GIT_PLAIN | {"ref": "-x", "tag": "a b"}}, ["source.git.ref"]),
+        ({"git": GIT_PLAIN | {"branch": "a..b"}}, ["source.git.branch"]),
+        ({"git": GIT_PLAIN | {"remote": {"name": "r", "urls": []}}}, ["source.git.remote.urls"]),
+        (
+            {"git": GIT_PLAIN | {"creds": {}, "githubApp": GIT["githubApp"], "sshKeySecret": GIT["sshKeySecret"]}},
+            ["source.git.githubApp", "source.git.sshKeySecret"],
+        ),
     ],
 )
 def test_what_is_outside_is_warned_about_where_it_looks_wrong(raw: dict[str, Any], paths: list[str]) -> None:

@@ -186,6 +186,7 @@ EXPECTED = [
     ("pulsar", "url"),
     ("pulsar", "topic"),
     ("pulsar", "payload"),
+    ("email", "from"),
     ("email", "to"),
     ("email", "subject"),
     ("email", "body"),
@@ -294,19 +295,18 @@ def test_a_kind_without_an_adapter_says_that_it_is_not_run(kind: str) -> None:
     assert (warning.severity.value, warning.path) == ("warning", f"triggers[0].template.{kind}")
 
 
-def test_a_dead_letter_trigger_and_a_policy_that_are_not_run_are_listed() -> None:
+def test_a_dead_letter_trigger_that_is_not_run_is_listed() -> None:
     workflow = {"operation": "submit", "source": {"resource": {}}}
     raw = [
         {"template": {"name": "a", "log": {}}, "dlqTrigger": {"template": {"name": "b", "pulsar": {}}}},
         {"template": {"name": "c", "argoWorkflow": workflow}, "policy": {"k8s": {"labels": {"a": "b"}}}},
-        {"template": {"name": "d", "argoWorkflow": workflow | {"operation": "stop"}}},
+        {"template": {"name": "d", "argoWorkflow": workflow | {"operation": "retry"}}},
         {"template": {"name": "e", "k8s": {"operation": 5}}},
         {"template": {"name": "f", "log": {}, "pulsar": {}}},
         {},
     ]
     assert [problem.path for problem in validation.not_run(SensorSpec.parse({"triggers": raw}))] == [
         "triggers[0].dlqTrigger.template.pulsar",
-        "triggers[1].policy",
         "triggers[2].template.argoWorkflow",
         "triggers[4].template.pulsar",
     ]

@@ -1,0 +1,1 @@
+"""A Kubernetes API on this machine, and what runs on it."""

@@ -1,0 +1,1 @@
+"""A Kubernetes API server: discovery, objects, watches; knows no source, sensor or bus."""

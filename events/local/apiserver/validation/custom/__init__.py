@@ -1,0 +1,1 @@
+"""Custom resources: their definitions, and objects that follow a structural schema."""

@@ -1,0 +1,113 @@
+"""What the `argo` command line does to a Workflow, done on the API. Contract: sensors D.2, workflows H."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from events.errors import ActionError
+from events.kube import objects
+from events.kube.api import Object, Resource
+from sensors import kubernetes_objects
+from sensors.base import Firing, TriggerContext
+from sensors.kubernetes_changes import FIELD_MANAGER, MERGE
+
+API_VERSION = "argoproj.io/v1alpha1"
+CHANGES = ("suspend", "resume", "stop", "terminate")
+_LABELS = "workflows.argoproj.io/"
+_LEFT_OUT = ("archive-status", "completed", "creator", "phase", "workflow-archiving-status")
+_SHUTDOWN = {"stop": "Stop", "terminate": "Terminate"}
+
+
+async def change(operation: str, named: Object, context: TriggerContext) -> Object:
+    """Suspend, resume, stop or terminate the Workflow that `named` names; the changed one. ActionError otherwise."""
+    kube = context.kube()
+    resource, name, namespace = await _place(named, context)
+    workflow = await kube.get(resource, name, namespace=namespace)
+    is_over = (workflow.get("metadata", {}).get("labels") or {}).get(f"{_LABELS}completed") == "true"
+    if is_over and operation in _SHUTDOWN:
+        raise ActionError(f'cannot shutdown a completed workflow: workflow: "{name}", namespace: "{namespace}"')
+    if is_over:
+        raise ActionError(f"cannot {operation} a completed workflow: {name}")
+    if operation in _SHUTDOWN:
+        patch: dict[str, Any] = {"spec": {"shutdown": _SHUTDOWN[operation]}}
+    elif operation == "suspend":
+        patch = {"spec": {"suspend": True}}
+    else:
+        patch = {"spec": {"suspend": None}}
+        if nodes := _resumed(workflow):
+            patch["status"] = {"nodes": nodes}
+    # The version that was looked at: nobody ended it meanwhile.
+    patch["metadata"] = {"resourceVersion": workflow["metadata"].get("resourceVersion")}
+    params = {"fieldManager": FIELD_MANAGER}
+    return await kube.patch(resource, name, patch, content_type=MERGE, namespace=namespace, params=params)
+
+
+def _resumed(workflow: Object) -> dict[str, Any]:
+    """The suspend nodes that wait, ended."""
+    now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    nodes = (workflow.get("status") or {}).get("nodes") or {}
+    return {
+        identity: {"phase": "Succeeded", "finishedAt": now}
+        for identity, node in nodes.items()
+        if node.get("type") == "Suspend" and node.get("phase") == "Running"
+    }
+
+
+async def resubmit(named: Object, context: TriggerContext, firing: Firing) -> Object:
+    """A new Workflow like the one that `named` names; a repeated firing finds the one it made."""
+    resource, name, namespace = await _place(named, context)
+    former = await context.kube().get(resource, name, namespace=namespace)
+    return await kubernetes_objects.create(resubmitted(former), context, firing)
+
+
+def resubmitted(former: Object) -> Object:
+    """A Workflow like `former`, to be created (workflows H.3)."""
+    meta, spec = former["metadata"], dict(former.get("spec") or {})
+    spec.pop("shutdown", None)
+    if not spec.get("activeDeadlineSeconds", 1):
+        del spec["activeDeadlineSeconds"]
+    labels = {key: value for key, value in (meta.get("labels") or {}).items() if _is_kept(key)}
+    made: Object = {
+        "generateName": meta.get("generateName") or f"{meta['name']}-",
+        "labels": labels | {f"{_LABELS}resubmitted-from-workflow": meta["name"]},
+    }
+    for field in ("annotations", "ownerReferences", "namespace"):
+        if meta.get(field):
+            made[field] = meta[field]
+    return {"apiVersion": API_VERSION, "kind": "Workflow", "metadata": made, "spec": spec}
+
+
+def _is_kept(label: str) -> bool:
+    rest = label.removeprefix(_LABELS)
+    return rest == label or not rest.startswith(_LEFT_OUT)
+
+
+async def submitted_from(named: Object, context: TriggerContext) -> Object:
+    """The Workflow that a WorkflowTemplate (by reference) or a CronWorkflow (its own) makes, to be created."""
+    _, name, namespace = await _place(named, context)
+    made: Object = {"apiVersion": API_VERSION, "kind": "Workflow", "metadata": {"generateName": f"{name}-"}}
+    if namespace:
+        made["metadata"]["namespace"] = namespace
+    if named["kind"] == "WorkflowTemplate":
+        made["metadata"]["labels"] = {f"{_LABELS}workflow-template": name}
+        made["spec"] = {"workflowTemplateRef": {"name": name}}
+        return made
+    if named["kind"] != "CronWorkflow":
+        raise ActionError(f"submit-from takes a WorkflowTemplate or a CronWorkflow, not {objects.describe(named)}")
+    resource = await context.kube().resource(*objects.kind_of(named))
+    cron = await context.kube().get(resource, name, namespace=namespace)
+    given = cron["spec"].get("workflowMetadata") or {}
+    made["metadata"]["labels"] = {**(given.get("labels") or {}), f"{_LABELS}cron-workflow": name}
+    if given.get("annotations"):
+        made["metadata"]["annotations"] = dict(given["annotations"])
+    made["spec"] = cron["spec"].get("workflowSpec") or {}
+    return made
+
+
+async def _place(named: Object, context: TriggerContext) -> tuple[Resource, str, str | None]:
+    name = named["metadata"].get("name")
+    if not (isinstance(name, str) and name):
+        raise ActionError("the resource has no metadata.name: there is nothing to act on")
+    resource = await context.kube().resource(API_VERSION, "Workflow")
+    return resource, name, objects.home(named, context.namespace)
