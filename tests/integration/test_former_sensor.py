@@ -15,7 +15,8 @@ from support.lives import HEAD, Life, head, names, publish
 from support.nats_server import NatsServer
 from support.spine import LOG, FaultyState, OtherState, crash, dependency, pipeline, until
 
-from eventbus.former import FormerReader
+from eventbus.former import FormerReader, Taken
+from eventbus.jetstream import former
 from eventbus.jetstream.bus import JetStreamBus
 from eventbus.jetstream.link import Access
 from eventbus.jetstream.streams import StreamConfig
@@ -221,6 +222,48 @@ async def test_what_the_stream_has_lost_meanwhile_is_no_riddle(world: World, bus
     ours = life(bus, argo)
     await acted(ours, "1", "3", "4", "5")
     await ours.stop()
+
+
+async def test_what_the_stream_loses_at_that_moment_is_no_riddle_either(
+    world: World, bus: JetStreamBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    argo = await world.argo(ORDERS)
+    await publish(bus, *range(6))
+    taken = [await argo.take() for _ in range(4)]
+    await argo.handle(taken[2])
+    ask = former._Reading._unacked
+
+    async def lose_and_ask(self: Any, durable: Any) -> frozenset[int] | None:
+        await argo.stream.delete_msg("default", 1)
+        return await ask(self, durable)
+
+    monkeypatch.setattr(former._Reading, "_unacked", lose_and_ask)
+    left = await bus.former(FormerReader("s", "t", argo.upstream.topics), lambda _reason: None)
+    assert left is not None
+    assert left.taken == {("hooks", "orders"): Taken(4, frozenset({2, 4}))}
+    assert left.notes == ()
+
+
+async def test_claims_that_are_taken_back_do_not_forget_what_theirs_had_done(world: World, bus: JetStreamBus) -> None:
+    argo = await world.argo(A, B, expression="a || b")
+    await publish(bus, "a0", name="a")
+    await publish(bus, "b0", name="b")
+    await argo.handle(await argo.take("b"))
+    await publish(bus, "a1", name="a")
+    argo.kill()
+    state = FaultyState(await bus.state("state"))
+    first = life(OtherState(bus, state), argo, at_least_once=False)
+    await until(lambda: state.written)
+    state.gate = asyncio.Event()  # the claim of both is on its way, past the floor of b, when it is told to stop
+    await until(lambda: state.writes > state.written)
+    first.runner.stop()
+    state.gate.set()
+    await first.dead()
+    assert first.action.started == []
+    assert (await head(bus)).checkpoint.floors
+    second = life(await world.bus(), argo, at_least_once=False)
+    await acted(second, "a0", "a1")
+    await second.stop()
 
 
 # ---- events that wait for others

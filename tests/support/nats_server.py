@@ -114,8 +114,8 @@ class Line:
         self._tasks.add(task)
         try:
             there, here = await asyncio.open_connection("127.0.0.1", self.to)
-        except OSError:
-            writer.close()
+        except (OSError, asyncio.CancelledError):
+            writer.transport.abort()
             self._tasks.discard(task)
             return
         try:

@@ -6,6 +6,7 @@ import base64
 import json
 import ssl
 import stat
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from support.api_objects import RBAC, Objects, binding, role, thing
 from events.local.apiserver.access import (
     authentication,
     certificates,
+    front,
     identity,
     impersonation,
     kubeconfig,
@@ -480,3 +482,28 @@ def test_reviews_that_ask_nothing_are_refused(resource: str, it: dict[str, Any],
 def test_a_list_of_rules_is_for_a_namespace() -> None:
     with pytest.raises(StatusError, match="no namespace on request"):
         review("selfsubjectrulesreviews", {"spec": {}})
+
+
+def test_the_front_enters_refuses_and_lets_one_be_another(tmp_path: Path, objects: Objects) -> None:
+    objects.put(role("r", "n", ("list", "", "configmaps")))
+    objects.put(binding("b", "n", "Role/r", "ServiceAccount/n/bob"))
+    found = front.Front(tmp_path, objects, objects, NOW)
+    token = asked(found.tokens, objects)["status"]["token"]
+    path, peer = (
+        "/api/v1/namespaces/n/configmaps",
+        {"subject": [[("organizationName", MASTERS)], [("commonName", "root")]]},
+    )
+
+    def enter(path: str, *headers: tuple[str, str], certificate: Any = None) -> front.Entered:
+        return found.enter("GET", path, {}, headers, certificate, SECONDS)
+
+    entered = enter(path, ("authorization", f"Bearer {token}"))
+    assert (entered.user.name, entered.wanted) == ("system:serviceaccount:n:bob", replace(LIST, path=path))
+    with pytest.raises(StatusError, match='cannot list resource "secrets"'):
+        enter("/api/v1/namespaces/n/secrets", ("authorization", f"Bearer {token}"))
+    with pytest.raises(StatusError, match='forbidden: User "system:anonymous" cannot get path "/api"'):
+        enter("/api")
+    other = enter(path, ("Impersonate-User", entered.user.name), certificate=peer)
+    assert (other.user.name, other.requestor.name) == (entered.user.name, "root")
+    with pytest.raises(StatusError, match="cannot impersonate"):
+        enter(path, ("authorization", f"Bearer {token}"), ("Impersonate-User", "root"))

@@ -19,9 +19,18 @@ _DEFAULT = 3_600
 _BINDABLE = {"Pod": "pods", "Secret": "secrets", "Node": "nodes"}
 
 
+def defaulted(it: Object) -> dict[str, Any]:
+    """A TokenRequest as it is before ownership of its fields is recorded: with a life."""
+    spec = dict(it.get("spec") or {})
+    if spec.get("expirationSeconds") is None:
+        spec["expirationSeconds"] = _DEFAULT
+    return {**it, "spec": spec}
+
+
 def request(it: Object, namespace: str, name: str, tokens: Tokens, objects: ObjectLookup, now: float) -> dict[str, Any]:
     """The answer to `POST …/serviceaccounts/NAME/token`: the request with its token. Raises StatusError."""
-    metadata, spec = dict(it.get("metadata") or {}), dict(it.get("spec") or {})
+    it = defaulted(it)
+    metadata, spec = dict(it.get("metadata") or {}), dict(it["spec"])
     for key, value in (("name", name), ("namespace", namespace)):
         if metadata.get(key) and metadata[key] != value:
             says = f"must match the service account {key} if specified"
@@ -34,7 +43,7 @@ def request(it: Object, namespace: str, name: str, tokens: Tokens, objects: Obje
         says = f"the UID in the token request ({metadata['uid']}) does not match the UID of the service account ({uid})"
         raise conflict(_GROUP, "TokenRequest", name, says)
     spec["audiences"] = list(spec.get("audiences") or (tokens.issuer,))
-    seconds = spec["expirationSeconds"] = spec.get("expirationSeconds") or _DEFAULT
+    seconds = spec["expirationSeconds"]
     _check_life(seconds)
     reference = spec.setdefault("boundObjectRef", None)
     bound = _bound(reference, namespace, name, objects) if reference else {}
