@@ -1,4 +1,4 @@
-"""Who asks: certificates, tokens, anonymous, impersonation; and reviews of it."""
+"""Who asks: certificates, tokens, nobody; and what a request line asks for."""
 
 from __future__ import annotations
 
@@ -6,31 +6,33 @@ import base64
 import json
 import ssl
 import stat
-from dataclasses import replace
+import tempfile
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import jwt
 import pytest
 import yaml
 from cryptography import x509
-from support.api_objects import RBAC, Objects, binding, role, thing
+from hypothesis import given
+from hypothesis import strategies as st
+from support.api_objects import Objects, binding, role, thing
 
 from events.local.apiserver.access import (
+    account_secrets,
     authentication,
     certificates,
     front,
     identity,
-    impersonation,
     kubeconfig,
     requests,
-    reviews,
     token_requests,
     tokens,
 )
 from events.local.apiserver.access.authentication import Facts
 from events.local.apiserver.access.identity import AUTHENTICATED, MASTERS, Attributes, User
-from events.local.apiserver.access.rbac.index import Index
 from events.local.apiserver.status import StatusError
 
 NOW = datetime(2024, 5, 1, 12, 0, tzinfo=UTC)
@@ -242,6 +244,40 @@ def test_tokens_survive_a_start_and_a_change_of_keys(tmp_path: Path, objects: Ob
         tokens.Tokens(tmp_path, objects).verify(token, SECONDS)
 
 
+def test_a_secret_gets_a_token_that_lasts_as_long_as_it(issuer: tokens.Tokens, objects: Objects) -> None:
+    annotations = {account_secrets.ACCOUNT: "bob"}
+    secret = thing("Secret", "bob-token", "n", type=account_secrets.TYPE, metadata={"annotations": annotations})
+    account = objects.get("serviceaccounts", "n", "bob")
+    assert account is not None
+    filled = account_secrets.completed(secret, account, issuer, b"PEM")
+    assert filled is not None
+    assert account_secrets.completed(filled, account, issuer, b"PEM") is None
+    assert base64.b64decode(filled["data"]["namespace"]) == b"n"
+    bearer = Facts(f"Bearer {base64.b64decode(filled['data']['token']).decode()}")
+    objects.put(filled)
+    late = SECONDS + 10 * 365 * 86_400
+    assert authentication.authenticate(bearer, issuer, late).name == "system:serviceaccount:n:bob"
+    objects.put(filled | {"data": {}})
+    with pytest.raises(StatusError):
+        authentication.authenticate(bearer, issuer, late)
+    objects.drop(filled)
+    with pytest.raises(StatusError):
+        authentication.authenticate(bearer, issuer, late)
+    assert not account_secrets.is_orphan(filled, account)
+    assert account_secrets.is_orphan(filled, thing("ServiceAccount", "bob", "n"))
+    assert account_secrets.is_orphan(secret, None)
+
+
+def test_others_can_verify_tokens_by_the_published_keys(issuer: tokens.Tokens, objects: Objects) -> None:
+    token = asked(issuer, objects, now=datetime.now(UTC).timestamp(), audiences=["vault"])["status"]["token"]
+    found = issuer.configuration("https://127.0.0.1:6443/openid/v1/jwks")
+    keys = jwt.PyJWKSet.from_dict(issuer.public_keys())
+    key = keys[jwt.get_unverified_header(token)["kid"]]
+    algorithms = found["id_token_signing_alg_values_supported"]
+    claims = jwt.decode(token, key, algorithms, audience="vault", issuer=found["issuer"])
+    assert claims["sub"] == "system:serviceaccount:n:bob"
+
+
 def changed(token: str, **claims: Any) -> str:
     head, body, signature = token.split(".")
     read = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4))) | claims
@@ -261,6 +297,7 @@ def test_a_forged_token_is_refused(issuer: tokens.Tokens, objects: Objects) -> N
         without_signature(token),
         token + "A",
         token[:-8],
+        token + "\ud800",
         "x.y.z",
         "....",
         "nonsense",
@@ -361,127 +398,52 @@ def test_a_request_line_says_what_is_asked_for(line: str, query: dict[str, str],
     assert found == Attributes(**{key: getattr(expected, key) for key in Attributes.__slots__} | {"path": path})
 
 
-# impersonation and reviews
-
-ANN = User("ann", groups=("staff", AUTHENTICATED))
-ROOT = User("root", groups=(MASTERS, AUTHENTICATED))
-LIST = Attributes("list", "", "v1", "configmaps", "", "n")
-
-
-def index(*rules: tuple[str, str, str]) -> Index:
-    found = Index()
-    found.changed(None, role("r", "", *rules))
-    found.changed(None, binding("b", "", "ClusterRole/r", "User/ann"))
-    return found
-
-
-def as_user(found: Index, requestor: User, *headers: tuple[str, str]) -> User:
-    user = impersonation.wanted(headers)
-    assert user is not None
-    return impersonation.impersonate(found, requestor, user, LIST)
-
-
-def test_who_may_impersonate_is_the_other_with_his_groups() -> None:
-    bob = as_user(index(), ROOT, ("Impersonate-User", "system:serviceaccount:n:bob"))
-    assert bob.groups == ("system:serviceaccounts", "system:serviceaccounts:n", AUTHENTICATED)
-    headers = (("Impersonate-User", "eve"), ("Impersonate-Group", "g"), ("Impersonate-Extra-acme.io%2Fx", "y"))
-    eve = as_user(index(("impersonate", " authentication.k8s.io", "users groups userextras/acme.io/x")), ANN, *headers)
-    assert eve == User("eve", groups=("g", AUTHENTICATED), extra={"acme.io/x": ("y",)})
-    assert impersonation.wanted([("Accept", "x")]) is None
-
-
-def test_a_refused_impersonation_says_what_is_missing() -> None:
-    with pytest.raises(StatusError) as refused:
-        as_user(index(), ANN, ("Impersonate-User", "eve"))
-    says = 'User "ann" cannot impersonate-on:user-info:list resource "configmaps" in API group "" in the namespace "n"'
-    assert refused.value.message == f"configmaps is forbidden: {says}"
-    with pytest.raises(StatusError, match="impersonate-on:serviceaccount:list"):
-        as_user(index(), ANN, ("Impersonate-User", "system:serviceaccount:n:bob"))
-
-
-def test_constrained_impersonation_is_for_one_action_and_never_for_masters() -> None:
-    found = index(
-        ("impersonate-on:user-info:list", "", "configmaps"),
-        ("impersonate:user-info", "authentication.k8s.io", "users groups"),
-    )
-    assert as_user(found, ANN, ("Impersonate-User", "eve")).name == "eve"
-    eve = impersonation.wanted([("Impersonate-User", "eve")])
-    assert eve is not None
-    with pytest.raises(StatusError):
-        impersonation.impersonate(found, ANN, eve, Attributes("get", "", "v1", "configmaps", "", "n", "x"))
-    with pytest.raises(StatusError, match="impersonating the system:masters group is not allowed"):
-        as_user(found, ANN, ("Impersonate-User", "eve"), ("Impersonate-Group", MASTERS))
-
-
-def test_groups_without_a_user_make_no_sense() -> None:
-    with pytest.raises(StatusError, match="without impersonating a user name") as refused:
-        impersonation.wanted([("Impersonate-Group", "g")])
-    assert refused.value.code == 400
-
-
-def review(resource: str, it: dict[str, Any], user: User = ANN, namespace: str = "") -> dict[str, Any]:
-    group = "authentication.k8s.io" if resource == "selfsubjectreviews" else "authorization.k8s.io"
-    rules = (("get", "", "configmaps"), ("get", RBAC, "roles"))
-    return reviews.REVIEWS[group, resource](it, index(*rules), user, namespace, SECONDS)
-
-
-def test_reviews_answer() -> None:
-    about = {"namespace": "n", "verb": "get", "resource": "configmaps"}
-    mine = review("selfsubjectaccessreviews", {"spec": {"resourceAttributes": about}})
-    assert mine["status"]["allowed"] is True
-    assert mine["status"]["reason"].startswith("RBAC: allowed by ClusterRoleBinding")
-    other = {"spec": {"user": "eve", "resourceAttributes": about}}
-    assert review("subjectaccessreviews", other)["status"] == {"allowed": False}
-    ours = {"metadata": {"namespace": "n"}, "spec": {"user": "ann", "resourceAttributes": about}}
-    assert review("localsubjectaccessreviews", ours, namespace="n")["status"]["allowed"] is True
-    path = {"spec": {"nonResourceAttributes": {"path": "/metrics", "verb": "get"}}}
-    assert review("selfsubjectaccessreviews", path)["status"] == {"allowed": False}
-    assert review("selfsubjectreviews", {})["status"] == {
-        "userInfo": {"username": "ann", "groups": ["staff", AUTHENTICATED]}
-    }
-    listed = review("selfsubjectrulesreviews", {"spec": {"namespace": "n"}})["status"]
-    assert {"verbs": ["get"], "apiGroups": [""], "resources": ["configmaps"]} in listed["resourceRules"]
-    assert (listed["nonResourceRules"], listed["incomplete"]) == ([], False)
-
-
 @pytest.mark.parametrize(
-    ("resource", "it", "says"),
+    ("path", "code"),
     [
-        ("selfsubjectaccessreviews", {"spec": {}}, "spec.resourceAttributes: Invalid value: null: exactly one of"),
-        (
-            "subjectaccessreviews",
-            {"spec": {"user": "u", "resourceAttributes": {}, "nonResourceAttributes": {"path": "/x"}}},
-            'spec.nonResourceAttributes: Invalid value: {"Path":"/x","Verb":""}: cannot be specified in combination',
-        ),
-        ("subjectaccessreviews", {"spec": {"resourceAttributes": {}}}, "at least one of user or group must be"),
-        (
-            "selfsubjectaccessreviews",
-            {"metadata": {"name": "x"}, "spec": {"resourceAttributes": {}}},
-            'metadata: Invalid value: {"name":"x"}: must be empty',
-        ),
-        (
-            "localsubjectaccessreviews",
-            {"spec": {"user": "u", "resourceAttributes": {"namespace": "other"}}},
-            'spec.resourceAttributes.namespace: Invalid value: "other": must match metadata.namespace',
-        ),
-        (
-            "selfsubjectaccessreviews",
-            {"spec": {"resourceAttributes": {"fieldSelector": {}}}},
-            "requirements or rawSelector is required",
-        ),
+        ("/api/v1//namespaces/n/secrets/s", 404),
+        ("/api//v1/secrets", 404),
+        ("/apis/apps/v1/namespaces//deployments", 404),
+        ("/api/v1/watch", 400),
     ],
 )
-def test_reviews_that_ask_nothing_are_refused(resource: str, it: dict[str, Any], says: str) -> None:
+def test_no_path_is_taken_for_something_else(path: str, code: int) -> None:
     with pytest.raises(StatusError) as refused:
-        review(resource, it, namespace="n" if resource.startswith("local") else "")
-    assert refused.value.code == 422
-    assert refused.value.message.startswith('.authorization.k8s.io "" is invalid: ')
-    assert says in refused.value.message
+        requests.attributes("GET", path, {})
+    assert refused.value.code == code
 
 
-def test_a_list_of_rules_is_for_a_namespace() -> None:
-    with pytest.raises(StatusError, match="no namespace on request"):
-        review("selfsubjectrulesreviews", {"spec": {}})
+texts = st.text(max_size=30) | st.sampled_from(["Bearer a.b.c", "system:node:x", "", "a/b", "%2F", "\udcff"])
+headers = st.tuples(
+    st.sampled_from(
+        ["Authorization", "Impersonate-User", "Impersonate-Group", "Impersonate-Uid", "Impersonate-Extra-é%"]
+    ),
+    texts,
+)
+
+
+@cache
+def front_of_nothing() -> front.Front:
+    with tempfile.TemporaryDirectory() as directory:
+        return front.Front(Path(directory), Objects(), Objects(), NOW)
+
+
+@given(
+    st.sampled_from(["GET", "POST", "DELETE", "BREW", ""]),
+    st.lists(texts | st.sampled_from(["api", "apis", "v1", "watch", "namespaces"]), max_size=8),
+    st.dictionaries(st.sampled_from(["watch", "fieldSelector"]), texts),
+    st.lists(headers, max_size=4),
+)
+def test_nothing_but_a_refusal_comes_of_noise(
+    method: str, parts: list[str], query: dict[str, str], given_headers: list[tuple[str, str]]
+) -> None:
+    try:
+        front_of_nothing().enter(method, "/" + "/".join(parts), query, given_headers, None, SECONDS)
+    except StatusError as refused:
+        code = refused.code
+    else:
+        code = 200
+    assert code in (200, 400, 401, 403, 404)
 
 
 def test_the_front_enters_refuses_and_lets_one_be_another(tmp_path: Path, objects: Objects) -> None:
@@ -498,7 +460,10 @@ def test_the_front_enters_refuses_and_lets_one_be_another(tmp_path: Path, object
         return found.enter("GET", path, {}, headers, certificate, SECONDS)
 
     entered = enter(path, ("authorization", f"Bearer {token}"))
-    assert (entered.user.name, entered.wanted) == ("system:serviceaccount:n:bob", replace(LIST, path=path))
+    assert (entered.user.name, entered.wanted) == (
+        "system:serviceaccount:n:bob",
+        Attributes("list", "", "v1", "configmaps", "", "n", path=path),
+    )
     with pytest.raises(StatusError, match='cannot list resource "secrets"'):
         enter("/api/v1/namespaces/n/secrets", ("authorization", f"Bearer {token}"))
     with pytest.raises(StatusError, match='forbidden: User "system:anonymous" cannot get path "/api"'):

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from events.local.apiserver.access.identity import Attributes
 from events.local.apiserver.access.refusals import bad_request
+from events.local.apiserver.status import StatusError
 
 _VERBS: Mapping[str, str] = {
     "POST": "create",
@@ -21,11 +22,17 @@ _EXACT = "metadata.name="
 
 
 def attributes(method: str, path: str, query: Mapping[str, str]) -> Attributes:
-    """What is asked for. `path` is decoded; raises StatusError 400 for `/api/v1/watch` without a resource."""
+    """What is asked for. `path` is decoded.
+
+    Raises StatusError 400 for `/api/v1/watch` without a resource, 404 for an empty name: nothing may be authorized as a
+    path, and then be served as an object. Who serves the request takes names from the result, not from the path again.
+    """
     parts = path.strip("/").split("/") if path.strip("/") else []
     head = {"api": 1, "apis": 2}.get(parts[0], 0) if parts else 0
     if not head or len(parts) < head + 2:
         return Attributes(method.lower(), path=path)
+    if "" in parts:
+        raise StatusError(404, "NotFound", "the server could not find the requested resource", {})
     group, version = parts[1] if head == 2 else "", parts[head]
     rest, verb = parts[head + 1 :], _VERBS.get(method, "")
     prefixed = rest[0] if rest[0] in ("watch", "proxy") else ""

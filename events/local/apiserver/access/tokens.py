@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import hmac
 import json
 import uuid
 from collections import OrderedDict
@@ -32,6 +33,8 @@ Object = Mapping[str, Any]
 
 ISSUER = "https://kubernetes.default.svc.cluster.local"
 """Also the audience of tokens for the server itself."""
+LASTING = "kubernetes/serviceaccount"
+"""Issuer of tokens that live in a secret, and as long as it."""
 LEEWAY = 60.0
 """Seconds that clocks may differ, and that a deleted object's tokens go on."""
 LONGEST = 16 * 1024
@@ -40,6 +43,8 @@ _MOST_REMEMBERED = 2_000
 _ALGORITHM = "ES256"
 _EXTRA = "authentication.kubernetes.io/"
 _BOUND = (("secret", "secrets"), ("pod", "pods"), ("node", "nodes"))
+_LASTING = "kubernetes.io/serviceaccount/"
+_LASTING_CLAIMS = ("namespace", "service-account.name", "service-account.uid", "secret.name")
 _INVALIDATED = "service account token has been invalidated"
 
 
@@ -100,19 +105,46 @@ class Tokens:
         }
         return jwt.encode(claims, self._key, _ALGORITHM, headers={"kid": self._key_id})
 
+    def issue_lasting(self, account: Object, secret: Object) -> str:
+        """A token that does not expire, good while `secret` holds it."""
+        import jwt
+
+        metadata = account["metadata"]
+        claims = {
+            "iss": LASTING,
+            "sub": service_account(metadata["namespace"], metadata["name"]),
+            f"{_LASTING}namespace": metadata["namespace"],
+            f"{_LASTING}secret.name": secret["metadata"]["name"],
+            f"{_LASTING}service-account.name": metadata["name"],
+            f"{_LASTING}service-account.uid": metadata["uid"],
+        }
+        return jwt.encode(claims, self._key, _ALGORITHM, headers={"kid": self._key_id})
+
     def verify(self, token: str, now: float, audiences: Sequence[str] = ()) -> Verified | None:
         """Whose token it is; None when it is not one of ours. Raises `TokenError`."""
         claims = self._claims(token)
         if claims is None:
             return None
         wanted = tuple(audiences) or (self.issuer,)
-        given = tuple(claims["aud"])
+        given = tuple(claims.get("aud") or (self.issuer,))
         common = tuple(one for one in given if one in wanted)
         if not common:
             says = f"token audiences {listed(given)} is invalid for the target audiences {listed(wanted)}"
             raise TokenError(says)
+        if claims["iss"] == LASTING:
+            return Verified(self._lasting_user(claims, token, now), common)
         _check_times(claims, now)
         return Verified(self._user(claims, now), common)
+
+    def configuration(self, jwks_uri: str) -> dict[str, Any]:
+        """The OpenID configuration, for `/.well-known/openid-configuration`."""
+        return {
+            "issuer": self.issuer,
+            "jwks_uri": jwks_uri,
+            "response_types_supported": ["id_token"],
+            "subject_types_supported": ["public"],
+            "id_token_signing_alg_values_supported": [_ALGORITHM],
+        }
 
     def public_keys(self) -> dict[str, Any]:
         """The JSON web key set, for `/openid/v1/jwks`."""
@@ -121,11 +153,13 @@ class Tokens:
     def _claims(self, token: str) -> Mapping[str, Any] | None:
         import jwt
 
-        digest = hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
+        if len(token) > LONGEST or not token.isascii():
+            return None
+        digest = hashlib.sha256(token.encode()).digest()
         if (known := self._remembered.get(digest)) is not None:
             self._remembered.move_to_end(digest)
             return known
-        if len(token) > LONGEST or not _is_from(token, self.issuer):
+        if _issuer_of(token) not in (self.issuer, LASTING):
             return None
         try:
             key = self._public.get(jwt.get_unverified_header(token).get("kid", ""))
@@ -160,6 +194,17 @@ class Tokens:
                 }
         groups = (*service_account_groups(namespace), AUTHENTICATED)
         return User(service_account(namespace, account["name"]), account["uid"], groups, extra)
+
+    def _lasting_user(self, claims: Mapping[str, Any], token: str, now: float) -> User:
+        namespace, name, uid, secret_name = (claims[f"{_LASTING}{key}"] for key in _LASTING_CLAIMS)
+        secret = self._objects.get("secrets", namespace, secret_name)
+        if secret is None or _long_deleted(secret, now):
+            raise TokenError("Token has been invalidated")
+        held = (secret.get("data") or {}).get("token", "")
+        if not hmac.compare_digest(held.encode(), base64.b64encode(token.encode())):
+            raise TokenError("Token does not match server's copy")
+        self._check_account(namespace, {"name": name, "uid": uid}, now)
+        return User(service_account(namespace, name), uid, (*service_account_groups(namespace), AUTHENTICATED))
 
     def _check_account(self, namespace: str, reference: Object, now: float) -> None:
         account = self._objects.get("serviceaccounts", namespace, reference["name"])
@@ -216,16 +261,16 @@ def _long_deleted(it: Object, now: float) -> bool:
     return stamp is not None and datetime.fromisoformat(stamp).timestamp() < now - LEEWAY
 
 
-def _is_from(token: str, issuer: str) -> bool:
-    """Whether it is a JWT that says it is from here; nothing is verified yet."""
+def _issuer_of(token: str) -> object:
+    """Who a JWT says it is from; nothing is verified yet."""
     parts = token.split(".")
     if len(parts) != 3:
-        return False
+        return None
     try:
         claims = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
     except (ValueError, RecursionError):
-        return False
-    return isinstance(claims, dict) and claims.get("iss") == issuer
+        return None
+    return claims.get("iss") if isinstance(claims, dict) else None
 
 
 def _reference(it: Object) -> dict[str, str]:

@@ -101,7 +101,7 @@ class Caller:
             raise CallError(f"could not get REST client: {error}") from error
         try:
             async with asyncio.timeout(seconds):
-                status, answer = await self._exchange(target, context, orjson.dumps(body), seconds)
+                status, answer = await self._ask(target, context, orjson.dumps(body), seconds)
         except TimeoutError as error:
             raise _failed(target, seconds, "context deadline exceeded") from error
         except aiohttp.ClientConnectorDNSError as error:
@@ -110,6 +110,15 @@ class Caller:
         except (aiohttp.ClientError, OSError, ssl.SSLError) as error:
             raise _failed(target, seconds, _reason(error)) from error
         return _decoded(status, answer)
+
+    async def _ask(self, target: _Target, context: ssl.SSLContext, body: bytes, seconds: int) -> tuple[int, bytes]:
+        """Twice, when a connection that was kept turns out to be closed: the webhook has not answered then."""
+        try:
+            return await self._exchange(target, context, body, seconds)
+        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
+            if isinstance(error, aiohttp.ClientConnectorError):
+                raise
+            return await self._exchange(target, context, body, seconds)
 
     async def _exchange(self, target: _Target, context: ssl.SSLContext, body: bytes, seconds: int) -> tuple[int, bytes]:
         if self._session is None:
@@ -209,8 +218,9 @@ def _decoded(status: int, answer: bytes) -> Any:
 
 
 def _refused(status: int, answer: bytes) -> str:
+    """What an answer that is none says; some codes speak for themselves."""
     text = answer[:2048].decode("utf-8", "replace").strip() or "unknown"
-    if status == 403:
+    if status in (403, 406, 415):
         return text
     if status in _SAID:
         return _SAID[status]
