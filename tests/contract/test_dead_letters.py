@@ -335,8 +335,7 @@ async def test_a_stream_that_was_deleted_under_the_connection_is_made_again(serv
 
 async def test_a_server_with_little_room_gets_a_smaller_stream(tmp_path: Path) -> None:
     server = NatsServer(tmp_path, "")
-    store = f'jetstream {{ store_dir: "{server.store}", max_file_store: 300MB }}'
-    server.config = store
+    server.limits = ", max_file_store: 300MB"
     await server.start()
     link = await Link.open(Access(server.url), "test")
     try:
