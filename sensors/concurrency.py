@@ -24,6 +24,11 @@ class Concurrency:
         self._key = parameters.Source(spec.key, "concurrency.key") if spec is not None and spec.key else None
         self._last: dict[str, asyncio.Lock] = {}
 
+    @property
+    def has_key(self) -> bool:
+        """Whether some firings keep their order."""
+        return self._key is not None
+
     def key(self, firing: Firing) -> str:
         """What firings have in common that keep their order; empty: nothing. One without a value is alone, too."""
         if self._key is None:

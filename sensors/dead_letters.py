@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import Literal, TypeVar
 
 from eventbus.base import Bus, Delivery, Lease
-from eventbus.dead_letters import DeadLetter, redrive_topic, redriven
+from eventbus.dead_letters import REDRIVE_SOURCE, DeadLetter, redrive_topic, redriven
 from events.backoff import Endless
 from events.errors import Unavailable
 from events.event import Event
@@ -58,7 +58,10 @@ class DeadLetterDesk:
 
     async def prepare(self, deliveries: Sequence[Delivery]) -> list[Prepared]:
         """Several deliveries, in their order."""
-        if not any(self.is_redrive(delivery) for delivery in deliveries):
+        for delivery in deliveries:
+            if delivery.event is not None and delivery.event.source == REDRIVE_SOURCE:
+                break
+        else:
             return await self._pipeline.prepare_all(deliveries)
         return [await self._prepare(delivery) for delivery in deliveries]
 

@@ -98,7 +98,10 @@ class AtMostOnceLine(Line):
 
     async def _act(self, firing: Firing) -> None:
         try:
-            async with self._concurrency.turn(firing):
+            if self._concurrency.has_key:
+                async with self._concurrency.turn(firing):
+                    end = await self._outcome(firing)
+            else:
                 end = await self._outcome(firing)
         except NotOwner:
             return  # it did not start, and nobody may say so now: whoever has the head next reports its claim
