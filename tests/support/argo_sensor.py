@@ -48,6 +48,7 @@ class ArgoSensor:
         self.acted: list[str] = []
         self._subscriptions: dict[str, JetStreamContext.PullSubscription] = {}
         self.client: Any = None
+        self._is_over = False
         self.bucket: KeyValue
 
     @property
@@ -96,6 +97,7 @@ class ArgoSensor:
 
     def kill(self) -> None:
         """The pod is no more, without a word."""
+        self._is_over = True
         self.client._transport._io_writer.transport.abort()
 
     async def take(self, name: str = "orders") -> Msg:
@@ -143,8 +145,9 @@ class ArgoSensor:
         return found
 
     async def work(self, *names: str) -> None:
-        """Pull and handle for ever, one event after another."""
-        while True:
+        """Pull and handle until it is killed, one event after another."""
+        # A cancellation alone does not end it for sure: `wait_for` of Python 3.11 may swallow one when it is done.
+        while not self._is_over:
             for name in names:
                 with contextlib.suppress(nats.errors.TimeoutError):
                     await self.handle(await self.take(name))
