@@ -29,6 +29,7 @@ AREAS: Mapping[str, str] = MappingProxyType(
         "parameters": "parameters",
         "policy": "policy",
         "quantities": "kubernetes_names",
+        "selectors": "kubernetes_selectors",
         "smp": "kubernetes_patches",
         "ssa": "kubernetes_apply",
         "transform.jq": "transforms",

@@ -120,6 +120,31 @@ def lint(
     raise typer.Exit(linting.exit_code(checked, is_strict=strict))
 
 
+@app.command("apiserver")
+@guarded
+def apiserver(
+    kubeconfig: Annotated[Path, typer.Option(help="Written once it is ready: the administrator's kubeconfig.")],
+    data: Annotated[Path, typer.Option(help="Where it keeps objects and keys.")] = Path(".keryx/apiserver"),
+    address: Annotated[str, typer.Option(help="Where it listens; 0.0.0.0 for every interface.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="0 takes any.", min=0, max=65535)] = 0,
+    name: Annotated[list[str] | None, typer.Option(help="Another name clients call it by; may be repeated.")] = None,
+    faults: Annotated[
+        int | None, typer.Option(help="Seed: refuse, delay and cut requests at random, to test clients.")
+    ] = None,
+    log_level: Annotated[
+        str, typer.Option(help=f"{', '.join(LEVELS)}.", callback=_level, envvar="KERYX_LOG_LEVEL")
+    ] = "info",
+) -> int:
+    """A Kubernetes API server on this machine, in the foreground: for kubectl, and for the tests of controllers."""
+    from events import process
+    from events.app import api_server
+    from events.local.apiserver.server import Settings
+
+    logs.set_up(log_level)
+    settings = Settings(data, address, port, tuple(name or ()), faults)
+    return process.start(lambda: api_server.run(api_server.Options(settings, kubeconfig)))
+
+
 @app.command("sensor-service")
 def sensor_service(
     object: Annotated[Path | None, typer.Option("--object", help="Take the Sensor from this file.")] = None,

@@ -82,7 +82,7 @@ ROWS: tuple[tuple[str, str, str, str, dict[str, Any]], ...] = (
     (_APPS, "v1", "deployments", "Deployment", {"short": "deploy", "categories": ("all",), "subresources": _SCALED,
         "counted": ("spec", "annotations")}),
     (_APPS, "v1", "replicasets", "ReplicaSet", {"short": "rs", "categories": ("all",), "subresources": _SCALED,
-        "counted": _SPEC, "selectable": (".status.replicas",)}),
+        "counted": _SPEC}),
     (_APPS, "v1", "statefulsets", "StatefulSet", {"short": "sts", "categories": ("all",), "subresources": _SCALED,
         "counted": _SPEC}),
     ("authentication.k8s.io", "v1", "selfsubjectreviews", "SelfSubjectReview", {**_CLUSTER, **_REVIEW}),

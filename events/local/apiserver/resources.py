@@ -1,7 +1,7 @@
 """What the server serves: a resource is one version of a kind under a path. Built-in ones, and those of definitions.
 
-A resource knows its names (discovery), its subresources, how its objects are read (`rules`, a `validation.Kind`) and who
-owns their fields (`managed`, a `tracking.Kind`); both are made at first use. Objects of several versions share one
+A resource knows its names (discovery), its subresources, how its objects are read (`rules`, a `validation.Kind`) and
+who owns their fields (`managed`, a `tracking.Kind`); both are made at first use. Objects of several versions share one
 `storage` key, where they lie in the version `stored_version`.
 """
 
@@ -133,9 +133,7 @@ class Resource:
         """The fields that this endpoint never stores."""
         from events.local.apiserver.managed import reset
 
-        return reset.fields(
-            self.group, self.kind, subresource, has_status=self.has_status, is_custom=self.is_custom
-        )
+        return reset.fields(self.group, self.kind, subresource, has_status=self.has_status, is_custom=self.is_custom)
 
     @cached_property
     def has_defaults(self) -> bool:
@@ -173,6 +171,7 @@ class Resources:
         self._by_kind: dict[tuple[str, str, str], Resource] = {}
         self._versions: dict[str, list[str]] = {}
         self._custom: dict[str, list[Resource]] = {}
+        self._by_storage: dict[str, Resource] = {}
         self.generation = 0
         """Grows with each change, for those who keep what they made from the resources."""
         for resource in builtin:
@@ -181,6 +180,9 @@ class Resources:
     def _add(self, resource: Resource) -> None:
         self._by_path[resource.group, resource.version, resource.plural] = resource
         self._by_kind[resource.group, resource.version, resource.kind] = resource
+        first = self._by_storage.setdefault(resource.storage, resource) if resource.storage else resource
+        if resource.storage and first.group == resource.group and resource.version == resource.stored_version:
+            self._by_storage[resource.storage] = resource
         versions = self._versions.setdefault(resource.group, [])
         if resource.version not in versions:
             versions.append(resource.version)
@@ -199,6 +201,7 @@ class Resources:
         for resource in self._custom.pop(name, ()):
             self._by_path.pop((resource.group, resource.version, resource.plural), None)
             self._by_kind.pop((resource.group, resource.version, resource.kind), None)
+            self._by_storage.pop(resource.storage, None)
         self._order()
 
     def _order(self) -> None:
@@ -225,7 +228,7 @@ class Resources:
         return self._by_kind.get((group, version, kind))
 
     def groups(self) -> Mapping[str, list[str]]:
-        """Groups with their versions, preferred ones first; built-in groups in the order of `kinds`, then custom ones."""
+        """Groups with their versions, preferred ones first; those of `kinds` in its order, then custom ones."""
         return self._versions
 
     def in_version(self, group: str, version: str) -> list[Resource]:
@@ -237,10 +240,10 @@ class Resources:
         """All resources."""
         return list(self._by_path.values())
 
+    def of_storage(self, storage: str) -> Resource | None:
+        """The resource of a storage key, in the version in which its objects lie where that one is served."""
+        return self._by_storage.get(storage)
+
     def stored(self) -> dict[str, Resource]:
-        """One resource of each storage key: the version in which its objects lie, where it is served."""
-        found: dict[str, Resource] = {}
-        for one in self._by_path.values():
-            if one.storage and (one.storage not in found or one.version == one.stored_version):
-                found[one.storage] = one
-        return found
+        """One resource of each storage key."""
+        return dict(self._by_storage)

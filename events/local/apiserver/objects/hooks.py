@@ -1,0 +1,93 @@
+"""What single kinds ask of a write beyond the common life: prepared specs, addresses, finalizers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from events.local.apiserver.resources import Resource
+
+Object = dict[str, Any]
+
+CLEANUP = "customresourcecleanup.apiextensions.k8s.io"
+"""Holds a definition until its objects are gone."""
+CREATED_BY_PUT = frozenset(
+    {
+        ("", "endpoints"),
+        ("", "events"),
+        ("", "limitranges"),
+        ("", "services"),
+        ("coordination.k8s.io", "leases"),
+        ("events.k8s.io", "events"),
+        ("node.k8s.io", "runtimeclasses"),
+        ("rbac.authorization.k8s.io", "clusterrolebindings"),
+        ("rbac.authorization.k8s.io", "clusterroles"),
+        ("rbac.authorization.k8s.io", "rolebindings"),
+        ("rbac.authorization.k8s.io", "roles"),
+    }
+)
+"""Kinds whose objects a PUT makes when they are not there."""
+RETURNED_WHEN_DELETED = frozenset(
+    {"persistentvolumeclaims", "persistentvolumes", "pods", "podtemplates", "resourcequotas", "serviceaccounts"}
+)
+"""Kinds of the core group of which a DELETE answers the object instead of a Status."""
+
+
+def begin_in_place(resource: Resource, it: Object) -> None:
+    """A new object of a kind: fields that are always there, and those that only the server writes."""
+    if resource.is_custom:
+        return
+    from events.local.apiserver.validation.builtin import prepare
+
+    if resource.has_status:
+        restore_empty_in_place(resource, it)
+    prepare.prepare_in_place(resource.group, resource.kind, it)
+
+
+def restore_empty_in_place(resource: Resource, it: Object) -> None:
+    """A status that was taken away is shown empty where the kind always shows it."""
+    if "status" not in it and "status" in resource.managed.empty:
+        it["status"] = dict(resource.managed.empty["status"])
+
+
+def carry_in_place(resource: Resource, it: Object, old: Object, subresource: str) -> None:
+    """A changed object of a kind."""
+    if resource.is_custom or subresource:
+        return
+    from events.local.apiserver.validation.builtin import prepare
+
+    prepare.prepare_change_in_place(resource.group, resource.kind, it, old)
+
+
+def is_terminating(resource: Resource) -> str:
+    """Why nothing may be made of a kind any longer; nothing when it may."""
+    if resource.definition is None or not resource.definition["metadata"].get("deletionTimestamp"):
+        return ""
+    return "create not allowed while custom resource definition is terminating"
+
+
+class Hooks:
+    """What the server's controllers put into the life of objects: addresses of services."""
+
+    def __init__(self) -> None:
+        self.take_address: Callable[[Mapping[str, Any]], str] | None = None
+        self.give_address_back: Callable[[str], None] | None = None
+
+    def complete_in_place(self, resource: Resource, it: Object) -> None:
+        """A new service gets its address."""
+        if resource.storage != "services" or self.take_address is None:
+            return
+        from events.local.apiserver.validation.builtin import prepare
+
+        spec = it.get("spec") or {}
+        if spec.get("type") == "ExternalName" or spec.get("clusterIP") == "None":
+            prepare.with_address(it, "None")
+            return
+        prepare.with_address(it, self.take_address(it))
+
+    def give_back(self, resource: Resource, it: Object) -> None:
+        """The service is gone, or was never made."""
+        if resource.storage == "services" and self.give_address_back is not None:
+            address = (it.get("spec") or {}).get("clusterIP")
+            if address and address != "None":
+                self.give_address_back(address)
