@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypedDict
 
 from events.errors import ActionError
 
@@ -35,12 +35,23 @@ class Resource:
         return f"{self.group}/{self.version}" if self.group else self.version
 
 
+class WatchEvent(TypedDict):
+    """`type` is ADDED, MODIFIED, DELETED or BOOKMARK; of a bookmark, `object` has `metadata.resourceVersion` alone."""
+
+    type: str
+    object: Object
+
+
 class KubeApi(Protocol):
     """What this project needs of an API server. Every call has a deadline; failures are KubeError, or ActionError
     when no answer came."""
 
     async def resource(self, api_version: str, kind: str) -> Resource:
         """The resource of a kind, by discovery, cached; KubeError 404 when the server does not know it."""
+        ...
+
+    async def resource_named(self, api_version: str, plural: str) -> Resource:
+        """The resource with this name in its path (`pods`), as `resource`."""
         ...
 
     async def create(self, obj: Object, *, namespace: str | None = None) -> Object:
@@ -87,8 +98,11 @@ class KubeApi(Protocol):
         label_selector: str = "",
         field_selector: str = "",
         timeout_seconds: int = 300,
-    ) -> AsyncIterator[Object]:
-        """Watch events `{"type", "object"}` until the server ends the watch; KubeError 410 when too old."""
+    ) -> AsyncIterator[WatchEvent]:
+        """Changes after `resource_version`, until the server ends the watch; its bookmarks too.
+
+        Without a version it begins with what is there. KubeError 410 when the version is too old: list again.
+        """
         ...
 
     async def aclose(self) -> None: ...

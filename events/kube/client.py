@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 import aiohttp
@@ -11,7 +11,7 @@ import orjson
 
 from events.errors import ActionError
 from events.kube import objects
-from events.kube.api import KubeApi, KubeError, Object, Resource
+from events.kube.api import KubeApi, KubeError, Object, Resource, WatchEvent
 from events.kube.connection import Connection, Link
 
 DEADLINE = 30.0
@@ -65,13 +65,23 @@ class KubeClient(KubeApi):
         await self._connection.aclose()
 
     async def resource(self, api_version: str, kind: str) -> Resource:
-        found = self._kinds.get(api_version, {}).get(kind)
+        return await self._known(api_version, f"kind {kind!r}", lambda one: one.kind == kind)
+
+    async def resource_named(self, api_version: str, plural: str) -> Resource:
+        return await self._known(api_version, f"resource {plural!r}", lambda one: one.plural == plural)
+
+    async def _known(self, api_version: str, what: str, is_wanted: Callable[[Resource], bool]) -> Resource:
+        def find() -> Resource | None:
+            return next((one for one in self._kinds.get(api_version, {}).values() if is_wanted(one)), None)
+
+        found = find()
         if found is None:
             async with self._discovering.setdefault(api_version, asyncio.Lock()):
-                await self._discover(api_version, kind)
-            found = self._kinds.get(api_version, {}).get(kind)
+                if (found := find()) is None:
+                    await self._discover(api_version)
+            found = found or find()
         if found is None:
-            raise KubeError(404, "NotFound", f"no matches for kind {kind!r} in version {api_version!r}")
+            raise KubeError(404, "NotFound", f"no matches for {what} in version {api_version!r}")
         return found
 
     async def create(self, obj: Object, *, namespace: str | None = None) -> Object:
@@ -131,7 +141,7 @@ class KubeClient(KubeApi):
         label_selector: str = "",
         field_selector: str = "",
         timeout_seconds: int = 300,
-    ) -> AsyncIterator[Object]:
+    ) -> AsyncIterator[WatchEvent]:
         params = {
             "watch": "true",
             "allowWatchBookmarks": "true",
@@ -240,10 +250,10 @@ class KubeClient(KubeApi):
                 raise ActionError(f"{response.method} {response.url}: the answer is over {self._max_body} bytes")
         return bytes(text)
 
-    async def _discover(self, api_version: str, kind: str) -> None:
+    async def _discover(self, api_version: str) -> None:
         """Learn the kinds of a group-version, unless somebody just did."""
         now = asyncio.get_running_loop().time()
-        if kind in self._kinds.get(api_version, {}) or now - self._discovered_at.get(api_version, -60.0) < _REDISCOVER:
+        if now - self._discovered_at.get(api_version, -60.0) < _REDISCOVER:
             return
         try:
             answer = await self._call("GET", objects.group_path(api_version))
@@ -277,7 +287,7 @@ async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
         raise ActionError("the watch broke off in the middle of an event")
 
 
-def _event(line: bytes) -> Object:
+def _event(line: bytes) -> WatchEvent:
     try:
         event = orjson.loads(line)
         kind, obj = event["type"], event["object"]

@@ -11,7 +11,7 @@ from typing import Any, NoReturn, TextIO
 from events import yamls
 from events.errors import ActionError
 from events.kube import kinds, objects
-from events.kube.api import KubeApi, Object, Resource
+from events.kube.api import KubeApi, Object, Resource, WatchEvent
 
 # Without discovery: of other kinds the namespace is shown, a server ignores it where it has no place.
 _CLUSTER_SCOPED = frozenset((one.api_version, one.kind) for one, _ in kinds.known() if not one.namespaced)
@@ -25,6 +25,9 @@ class DryRunKube(KubeApi):
 
     async def resource(self, api_version: str, kind: str) -> Resource:
         _refuse(f"looking up {api_version} {kind}")
+
+    async def resource_named(self, api_version: str, plural: str) -> Resource:
+        _refuse(f"looking up {api_version} {plural}")
 
     async def create(self, obj: Object, *, namespace: str | None = None) -> Object:
         created = objects.copied(obj)
@@ -83,7 +86,7 @@ class DryRunKube(KubeApi):
         label_selector: str = "",
         field_selector: str = "",
         timeout_seconds: int = 300,
-    ) -> AsyncIterator[Object]:
+    ) -> AsyncIterator[WatchEvent]:
         _refuse(f"watching {resource.plural}")
 
     async def aclose(self) -> None:

@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from events.kube import kinds, objects, patches
-from events.kube.api import KubeApi, KubeError, Object, Resource
+from events.kube.api import KubeApi, KubeError, Object, Resource, WatchEvent
 from events.kube.objects import Match, copied
 
 _KEPT = 1000
@@ -50,6 +50,7 @@ class MemoryKube(KubeApi):
         self._objects: dict[Resource, dict[Key, Object]] = {}
         self._version = 0
         self._log: deque[_Change] = deque(maxlen=_KEPT)
+        self._forgotten = 0
         self._changed = asyncio.Event()
         self._closed = False
         for resource, status in kinds.known():
@@ -72,6 +73,12 @@ class MemoryKube(KubeApi):
         if found is None:
             raise KubeError(404, "NotFound", f"no matches for kind {kind!r} in version {api_version!r}")
         return found
+
+    async def resource_named(self, api_version: str, plural: str) -> Resource:
+        for one in self._kinds.values():
+            if (one.api_version, one.plural) == (api_version, plural):
+                return one
+        raise KubeError(404, "NotFound", f"no matches for resource {plural!r} in version {api_version!r}")
 
     async def create(self, obj: Object, *, namespace: str | None = None) -> Object:
         obj = copied(obj)
@@ -172,7 +179,7 @@ class MemoryKube(KubeApi):
         label_selector: str = "",
         field_selector: str = "",
         timeout_seconds: int = 300,
-    ) -> AsyncIterator[Object]:
+    ) -> AsyncIterator[WatchEvent]:
         matches = _selector(namespace, label_selector, field_selector)
         end = asyncio.get_running_loop().time() + timeout_seconds
         position = self._version
@@ -196,6 +203,12 @@ class MemoryKube(KubeApi):
         meta = {"resourceVersion": str(position), "creationTimestamp": None}
         bookmark = {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": meta}
         yield {"type": "BOOKMARK", "object": bookmark}
+
+    def forget(self) -> None:
+        """Drop all changes, as an API server does after some minutes: who watches from an older version gets 410."""
+        self._log.clear()
+        self._forgotten = self._version
+        self._wake()
 
     async def aclose(self) -> None:
         """End all watches."""
@@ -312,8 +325,9 @@ class MemoryKube(KubeApi):
         changed.set()
 
     def _since(self, position: int) -> Sequence[_Change]:
-        if self._log and position < self._log[0].version - 1:
-            message = f"too old resource version: {position} ({self._log[0].version})"
+        oldest = max(self._forgotten, self._log[0].version - 1 if self._log else 0)
+        if position < oldest:
+            message = f"too old resource version: {position} ({oldest})"
             raise KubeError(410, "Expired", message)
         return [change for change in self._log if change.version > position]
 
@@ -335,7 +349,7 @@ def _content(obj: Object) -> Object:
     return {name: value for name, value in obj.items() if name not in ("metadata", "status")}
 
 
-def _seen(change: _Change, matches: Match) -> Object | None:
+def _seen(change: _Change, matches: Match) -> WatchEvent | None:
     """A change as a watch with a selector sees it: what leaves the selection is deleted, what enters is added."""
     was = change.before is not None and matches(change.before)
     is_there = change.type != "DELETED" and matches(change.object)

@@ -20,10 +20,12 @@ MAX_GENERATED = 63
 """Length of a generated name; Kubernetes cuts the prefix, whatever the kind allows."""
 
 _LABEL = re.compile(r"(?:[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
+_INTEGER = re.compile(r"-?\d{1,18}")
 _TERM = re.compile(
     r"\s*(?:"
     r"(?P<key>[^\s=!,()]+)\s*(?P<op>==|=|!=)\s*(?P<value>[^\s=!,()]*)"
     r"|(?P<set_key>[^\s=!,()]+)\s+(?P<set_op>in|notin)\s*\((?P<values>[^()]*)\)"
+    r"|(?P<than_key>[^\s=!,()<>]+)\s*(?P<than>[<>])\s*(?P<number>-?\d+)"
     r"|(?P<absent>!?)\s*(?P<exists>[^\s=!,()]+)"
     r")\s*(?:,|$)"
 )
@@ -115,7 +117,7 @@ def encoded(obj: Any) -> bytes:
 
 
 def label_selector(text: str) -> Match:
-    """`a=b,c!=d,e in (f,g),h notin (i),j,!k` on a dict of labels; KubeError 400 when it cannot be read."""
+    """`a=b,c!=d,e in (f,g),h notin (i),j,!k,l>1,m<2` on a dict of labels; KubeError 400 when it cannot be read."""
     terms = [_label_term(found) for found in _terms(text)]
     return lambda labels: all(term(labels) for term in terms)
 
@@ -148,6 +150,9 @@ def _label_term(term: re.Match[str]) -> Match:
     if key := term["set_key"]:
         values, wanted = {value.strip() for value in term["values"].split(",")}, term["set_op"] == "in"
         return lambda labels: (key in labels and labels[key] in values) is wanted
+    if key := term["than_key"]:
+        limit, sign = int(term["number"]), 1 if term["than"] == ">" else -1
+        return lambda labels: bool(_INTEGER.fullmatch(labels.get(key, ""))) and sign * (int(labels[key]) - limit) > 0
     key, wanted = term["exists"], not term["absent"]
     return lambda labels: (key in labels) is wanted
 

@@ -60,6 +60,21 @@ async def take(events: Any, count: int) -> list[tuple[str, str]]:
 # discovery
 
 
+async def test_a_resource_by_its_name_in_paths(kube: KubeApi) -> None:
+    assert await kube.resource_named("v1", "pods") == POD
+    assert await kube.resource_named("argoproj.io/v1alpha1", "workflows") == WORKFLOW
+    assert await refused(kube.resource_named("v1", "pod")) == (404, "NotFound")
+    assert await refused(kube.resource_named("nobody.io/v1", "things")) == (404, "NotFound")
+
+
+async def test_labels_that_are_numbers_are_compared(kube: KubeApi) -> None:
+    for name, size in (("a", "3"), ("b", "4"), ("c", "large")):
+        await kube.create(pod(name, labels={"size": size}), namespace="ns")
+    for selector, names in (("size>3", ["b"]), ("size<4,size>-6", ["a"])):
+        found = await kube.list(POD, label_selector=selector)
+        assert [one["metadata"]["name"] for one in found["items"]] == names
+
+
 @pytest.mark.parametrize("resource", [POD, NODE, WORKFLOW, Resource("", "v1", "endpoints", "Endpoints", True)])  # K3
 async def test_a_kind_is_found_with_its_plural_and_scope(kube: KubeApi, resource: Resource) -> None:
     assert await kube.resource(resource.api_version, resource.kind) == resource
@@ -362,6 +377,20 @@ async def test_a_version_that_is_forgotten_is_expired(kube: KubeApi) -> None:
         made["spec"] = {"x": number + 10}
         made = await kube.replace(made)
     assert await refused(anext(kube.watch(POD, resource_version="1"))) == (410, "Expired")
+
+
+async def test_a_watch_that_meets_forgotten_changes_is_expired(tmp_path: Path) -> None:
+    async with KubeServer() as server:
+        client = await connect(server.kubeconfig(tmp_path / "config"))
+        await server.kube.create(pod("a"), namespace="ns")
+        version = (await client.list(POD))["metadata"]["resourceVersion"]
+        server.kube.forget()
+        watch = client.watch(POD, resource_version=version, timeout_seconds=1)
+        assert await take(watch, 9) == [("BOOKMARK", "")]
+        await server.kube.create(pod("b"), namespace="ns")
+        server.kube.forget()
+        assert await refused(anext(client.watch(POD, resource_version=version))) == (410, "Expired")
+        await client.aclose()
 
 
 async def test_many_watches_and_calls_at_once(kube: KubeApi) -> None:

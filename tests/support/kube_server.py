@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections import deque
 from dataclasses import dataclass, field
@@ -44,6 +45,10 @@ class KubeServer:
         self.requests: list[web.Request] = []
         self.canned: deque[Canned] = deque()
         self.tokens: set[str] | None = None
+        self.paused = asyncio.Event()
+        """Cleared: watches wait before they begin."""
+        self.paused.set()
+        self._watches: set[asyncio.Task[Any]] = set()
         self._runner = web.ServerRunner(web.Server(self._handle), shutdown_timeout=1)
         self.url = ""
 
@@ -74,6 +79,11 @@ class KubeServer:
     def lines(self) -> list[str]:
         """`GET /api/v1/pods?labelSelector=a` of every request."""
         return [f"{one.method} {one.path_qs}" for one in self.requests]
+
+    def drop_watches(self) -> None:
+        """Break off every watch in the middle."""
+        for task in self._watches:
+            task.cancel()
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         self.requests.append(request)  # type: ignore[arg-type]
@@ -135,8 +145,13 @@ class KubeServer:
     async def _watch(
         self, request: web.BaseRequest, resource: Resource, namespace: str | None, selectors: dict[str, str]
     ) -> web.StreamResponse:
+        task = asyncio.current_task()
+        assert task is not None
+        self._watches.add(task)
+        task.add_done_callback(self._watches.discard)
         response = web.StreamResponse()
         await response.prepare(request)
+        await self.paused.wait()
         query = request.query
         events = self.kube.watch(
             resource,
@@ -151,6 +166,8 @@ class KubeServer:
                 # In two pieces, as sockets like to do it.
                 await response.write(text[:10])
                 await response.write(text[10:])
+        except ConnectionError:
+            pass  # the client is gone
         except KubeError as error:
             await response.write(json.dumps({"type": "ERROR", "object": status_of(error)}).encode() + b"\n")
         return response
