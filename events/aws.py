@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ T = TypeVar("T")
 _CONNECT_SECONDS = 10.0
 _CONNECTIONS = 64
 _SESSION_NAME = "keryx"
+_TOO_MANY = 429
+_OVERLOADED = re.compile("Throttl|OverLimit|SlowDown|TooManyRequests|LimitExceeded|RequestTimeout")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,8 @@ class Access:
     role: str = ""
     endpoint: str = ""
     """URL of a server that is not AWS's own."""
+    session_token: str = ""
+    """Of temporary keys."""
 
 
 class Refused(ActionError):
@@ -42,6 +47,13 @@ class Refused(ActionError):
     def __init__(self, message: str, status: int, code: str) -> None:
         super().__init__(message)
         self.status, self.code = status, code
+
+
+def is_passing(error: ActionError) -> bool:
+    """Whether the same call may succeed a moment later: there was no answer, or the service is overloaded."""
+    if not isinstance(error, Refused):
+        return True
+    return error.status >= 500 or error.status == _TOO_MANY or bool(_OVERLOADED.search(error.code))
 
 
 class Client:
@@ -77,6 +89,22 @@ class Client:
             raise Refused(str(error), meta.get("HTTPStatusCode", 0), str(details.get("Code", ""))) from error
         except (BotoCoreError, HTTPClientError, OSError, ValueError) as error:
             raise ActionError(f"{self._access.service}: {error}") from error
+
+
+class Latest:
+    """The client of an access that may change, as when keys are rotated: the last one, while it is the same."""
+
+    def __init__(self, seconds: float) -> None:
+        """`seconds` as of `Client`."""
+        self._seconds = seconds
+        self._access: Access | None = None
+        self._client: Client | None = None
+
+    def of(self, access: Access) -> Client:
+        """The client with this access."""
+        if self._client is None or access != self._access:
+            self._access, self._client = access, Client(access, self._seconds)
+        return self._client
 
 
 async def _in_thread(call: Callable[[], T]) -> T:
@@ -119,6 +147,7 @@ def _make(access: Access, seconds: float) -> Any:
         access.service,
         aws_access_key_id=access.access_key or None,
         aws_secret_access_key=access.secret_key or None,
+        aws_session_token=access.session_token or None,
         endpoint_url=access.endpoint or None,
         config=Config(
             connect_timeout=min(_CONNECT_SECONDS, seconds),

@@ -141,14 +141,10 @@ def _rows(resource: Resource) -> Iterable[Object]:
     yield row
     for name in _subresources(resource):
         foreign, version, kind, verbs = _of_sub(resource, name)
-        yield {
-            "name": f"{resource.plural}/{name}",
-            "singularName": "",
-            "namespaced": resource.namespaced,
-            **({"group": foreign, "version": version} if name in _FOREIGN else {}),
-            "kind": kind,
-            "verbs": list(verbs),
-        }
+        sub: Object = {"name": f"{resource.plural}/{name}", "singularName": "", "namespaced": resource.namespaced}
+        if name in _FOREIGN:
+            sub |= {"group": foreign, "version": version}
+        yield {**sub, "kind": kind, "verbs": list(verbs)}
 
 
 def _verbs(resource: Resource) -> tuple[str, ...]:

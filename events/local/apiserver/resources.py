@@ -114,6 +114,14 @@ class Resource:
         return self.kinds.builtin(self.group, self.version, self.kind, namespaced=self.namespaced)
 
     @cached_property
+    def stored_rules(self) -> Kind:
+        """How objects are read in the version in which they lie."""
+        if self.definition is None or self.version == self.stored_version:
+            return self.rules
+        found: Kind = self.kinds.custom(self.definition, self.stored_version)
+        return found
+
+    @cached_property
     def managed(self) -> tracking.Kind:
         """What field management knows of the kind, in all its versions."""
         from events.local.apiserver.managed import tracking
@@ -230,6 +238,10 @@ class Resources:
     def groups(self) -> Mapping[str, list[str]]:
         """Groups with their versions, preferred ones first; those of `kinds` in its order, then custom ones."""
         return self._versions
+
+    def is_builtin(self, group: str) -> bool:
+        """Whether built-in kinds are served in a group."""
+        return any(one.group == group and not one.is_custom for one in self._by_path.values())
 
     def in_version(self, group: str, version: str) -> list[Resource]:
         """The resources of one version of a group, by plural name."""

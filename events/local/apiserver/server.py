@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -115,6 +116,7 @@ class Server:
             handler,
             keepalive_timeout=_KEEP_ALIVE,
             access_log=None,
+            logger=_quiet(),
             lingering_time=0.0,
             max_field_size=32 * 1024,
             max_line_size=32 * 1024,
@@ -166,6 +168,14 @@ class Server:
                 await self._socket.wait_closed()
         await self._admission.close()
         await self._store.close()
+
+
+def _quiet() -> logging.Logger:
+    """What the HTTP library says of requests that it cannot read is of no use to anybody here."""
+    logger = logging.getLogger("events.local.apiserver.parser")
+    logger.addHandler(logging.NullHandler())
+    logger.propagate = False
+    return logger
 
 
 def _shown(host: str) -> str:

@@ -56,7 +56,7 @@ def conflict(group: str, resource: str, name: str, why: str) -> StatusError:
 
 def invalid(group: str, kind: str, name: str, causes: list[Cause]) -> StatusError:
     """Fields that break rules; `kind` may be empty, as it is in reviews."""
-    said = [f"{cause['field']}: {cause['message']}" for cause in causes]
+    said = list(dict.fromkeys(f"{cause['field']}: {cause['message']}" for cause in causes))
     listed = said[0] if len(said) == 1 else f"[{', '.join(said)}]"
     told = f"{_qualified(group, kind)} {quoted(name)} is invalid: {listed}"
     return StatusError(422, "Invalid", told, {**_details(group, kind, name), "causes": causes})

@@ -9,6 +9,9 @@ from events.logs import Log
 
 MANAGER = "kube-controller-manager"
 
+_PATIENCE = 0.05
+"""Seconds for who has just begun to delete an object, and still writes to it."""
+
 Place = tuple[str, str, str]
 """Storage key, namespace and name of an object."""
 
@@ -38,8 +41,10 @@ class Collector(Controller[Place]):
     def _changed(self, resource: Resource, old: Object | None, new: Object | None) -> None:
         if new is not None:
             self._note(resource, new)
-            if new["metadata"].get("ownerReferences") or new["metadata"].get("deletionTimestamp"):
+            if new["metadata"].get("ownerReferences"):
                 self.wake(_place(resource, new))
+            elif new["metadata"].get("deletionTimestamp"):
+                self.wake_in(_PATIENCE, _place(resource, new))
             return
         assert old is not None
         uid, place = old["metadata"].get("uid", ""), _place(resource, old)

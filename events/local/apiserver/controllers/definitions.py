@@ -89,6 +89,13 @@ class Definitions(Controller[str]):
         name = it["metadata"]["name"]
         if CLEANUP not in (it["metadata"].get("finalizers") or ()):
             return
+        now = timestamp(datetime.now(UTC))
+
+        def told(found: Object) -> Object | None:
+            status = accepting.terminating(found, now)
+            return None if status == found.get("status") else {**found, "status": status}
+
+        await self._objects.change(self._resource, "", name, told, manager=MANAGER, subresource=STATUS)
         mine = [one for one in self._objects.resources.every() if one.definition and _is_of(one, it)]
         if mine:
             for found in self._objects.list(mine[0]):

@@ -89,6 +89,8 @@ class Call:
 
     def parsed(self, kind: str = "") -> tuple[Object, list[str]]:
         """The body. Raises StatusError 400 and 415."""
+        if self.resource.is_custom and bodies.media_type(self.content_type) == bodies.PROTOBUF:
+            raise bodies.unsupported((bodies.JSON, bodies.YAML))
         return bodies.parsed(self.body, self.content_type, kind or self.resource.kind)
 
     @property

@@ -99,8 +99,8 @@ class Objects:
                     break
                 await response.write(text)
             await response.write_eof()
-        except (ConnectionError, asyncio.CancelledError):
-            raise
+        except ConnectionError:
+            pass  # the client has gone; its next watch goes on where this one was
         finally:
             closing.cancel()
             with contextlib.suppress(RuntimeError):
@@ -113,7 +113,7 @@ class Objects:
         _ = call.form
         options = call.options("CreateOptions")
         given, twice = call.parsed()
-        it = bodies.decoded_object(call.resource, given, twice, options)
+        it = bodies.decoded_object(call.resource, given, twice, options, call.body)
         made = await self._operations.create(call.resource, call.namespace, it, options)
         return call.answer(made, status=201)
 
@@ -124,7 +124,7 @@ class Objects:
         given, twice = call.parsed("Scale" if call.subresource == SCALE else "")
         if call.subresource == SCALE:
             return await self._write_scale(call, options, lambda _: given)
-        it = bodies.decoded_object(call.resource, given, twice, options)
+        it = bodies.decoded_object(call.resource, given, twice, options, call.body)
         check_place(call.resource, call.namespace, call.name, it)
         writer = options.writer(call.resource, call.subresource)
 
@@ -176,7 +176,7 @@ class Objects:
         writer = scaling.writer(options)
 
         def change(old: Object) -> Object:
-            scale = scaling.read(resource, old)
+            scale = scaling.owned(resource, old)
             new = scaling.checked(resource, changed(scale), call.name)
             owned = tracking.update(scale, new, scaling.managed(resource.kinds.schemas), writer)
             return scaling.written(resource, old, owned)

@@ -33,7 +33,7 @@ def kind_of(call: Call) -> str:
     if media not in _KNOWN:
         raise StatusError(415, "UnsupportedMediaType", "415: Unsupported Media Type", {})
     if media == STRATEGIC and call.resource.is_custom:
-        accepted = ", ".join((JSON_PATCH, MERGE_PATCH, APPLY))
+        accepted = ", ".join((JSON_PATCH, MERGE_PATCH, APPLY, APPLY))  # twice: a real server says so
         says = "the body of the request was in an unknown format - accepted media types include:"
         raise StatusError(415, "UnsupportedMediaType", f"{says} {accepted}")
     return media

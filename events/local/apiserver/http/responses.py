@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
 import orjson
+import yaml
 from aiohttp import web
 
 from events import yamls
@@ -16,6 +18,7 @@ from events.local.apiserver.status import StatusError
 Object = dict[str, Any]
 
 _MOST_WARNINGS = 4 * 1024
+_TIME = re.compile(r"\d{4}-\d\d?-\d\d?([Tt ].*)?")
 _AGENTS = ("curl", "Mozilla/", "Wget")
 
 
@@ -76,11 +79,24 @@ def warn(response: web.StreamResponse, texts: Iterable[str]) -> None:
         response.headers.add("Warning", f'299 - "{escaped}"')
 
 
+class _Quoting(yaml.SafeDumper):
+    """YAML as a real server writes it: sorted, double quotes where a text would be read as something else."""
+
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002
+        return True
+
+
+def _text(dumper: _Quoting, text: str) -> yaml.ScalarNode:
+    style = "|" if "\n" in text else None
+    if style is None and not isinstance(yamls.scalar(text), str):
+        style = '"'
+    if style is None and _TIME.fullmatch(text):
+        style = '"'
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Quoting.add_representer(str, _text)
+
+
 def _yaml(it: Object) -> str:
-    return yamls.dump(_sorted(it))
-
-
-def _sorted(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _sorted(value[key]) for key in sorted(value)}
-    return [_sorted(item) for item in value] if isinstance(value, list) else value
+    return yaml.dump(it, Dumper=_Quoting, sort_keys=True, allow_unicode=True)

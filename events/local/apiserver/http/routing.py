@@ -26,6 +26,7 @@ _WITH_NAME = frozenset({"get", "update", "patch", "delete"})
 _ANY = frozenset({"create", "get"})
 """Verbs of subresources that do something: websockets come as GET or POST."""
 _SLASHES = re.compile("//+")
+_METHODS = frozenset({"DELETE", "GET", "PATCH", "POST", "PUT"})
 _FORM = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
 
@@ -65,11 +66,13 @@ class Router:
         path = request.path
         if "//" in path:
             return _redirected(request)
-        query = urllib.parse.parse_qs(request.query_string, keep_blank_values=True)
+        query = _query(request.query_string)
         entered = self._enter(request, path, {key: values[0] for key, values in query.items()})
         if not entered.wanted.is_resource:
             return self._general.answer(request, path.rstrip("/"))
         resource = self._resource(entered)
+        if request.method not in _METHODS:
+            raise errors.method_not_allowed()
         handler = self._handler(resource, entered, request.path)
         body = await self._body(request)
         call = Call(request, entered, resource, query, body)
@@ -93,14 +96,14 @@ class Router:
         resource = self._resources.find(wanted.group, wanted.version, wanted.resource)
         if resource is not None:
             return resource
-        if wanted.group and wanted.group not in self._resources.groups():
+        if wanted.group and not self._resources.is_builtin(wanted.group):
             raise _NoPage
         raise errors.no_such_path()
 
     def _handler(self, resource: Resource, entered: Entered, path: str) -> Handler:
         wanted = entered.wanted
         if not resource.namespaced and wanted.namespace and resource.plural != "namespaces":
-            raise errors.no_such_path()
+            raise _NoPage if resource.is_custom else errors.no_such_path()
         if wanted.subresource:
             return self._of_subresource(resource, entered, path)
         has_place = not resource.namespaced or bool(wanted.namespace)
@@ -124,7 +127,11 @@ class Router:
 
     def _of_subresource(self, resource: Resource, entered: Entered, path: str) -> Handler:
         wanted = entered.wanted
-        if not wanted.name or wanted.subresource not in resource.subresources or _is_deeper(path, wanted.subresource):
+        if not wanted.name or _is_deeper(path, wanted.subresource):
+            raise errors.no_such_path()
+        if wanted.subresource not in resource.subresources:
+            if resource.is_custom and wanted.subresource in (STATUS, SCALE):
+                raise errors.not_found(resource, wanted.name)
             raise errors.no_such_path()
         verbs = _ON_SUBRESOURCES.get(wanted.subresource)
         if verbs is not None:
@@ -151,6 +158,12 @@ class Router:
             if len(body) > LARGEST:
                 raise too_large(LARGEST)
         return bytes(body)
+
+
+def _query(text: str) -> dict[str, list[str]]:
+    """The parameters; those with a semicolon are not read, as a real server does not."""
+    kept = "&".join(pair for pair in text.split("&") if ";" not in pair) if ";" in text else text
+    return urllib.parse.parse_qs(kept, keep_blank_values=True)
 
 
 class _NoPage(Exception):

@@ -79,7 +79,8 @@ class Special:
         found = _decoded(rules, whole, twice, options)
         it = token_requests.defaulted(found.object)
         node = call.resource.kinds.schemas.of(_AUTHENTICATION, "v1", "TokenRequest")
-        managed = tracking.Kind("TokenRequest", {version: node}, call.resource.kinds.schemas.resolve)
+        empty = rules.decode({}, defaulting=False).object
+        managed = tracking.Kind("TokenRequest", {version: node}, call.resource.kinds.schemas.resolve, empty=empty)
         it = tracking.create(it, managed, tracking.Writer(options.manager, version, options.now, "token"))
         await self._operations.store.settled()
         now = call.now.timestamp()

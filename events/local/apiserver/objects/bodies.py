@@ -75,16 +75,24 @@ def _may_be_twice(body: bytes, found: Any) -> bool:
 
 
 def _yaml(body: bytes) -> tuple[Object, list[str]]:
-    twice: list[str] = []
     try:
-        text = body.decode()
-        text.encode()
-        documents_of = yamls.load_all(text, on_duplicate=twice.append)
+        documents_of = yamls.load_all(body.decode())
         found = documents_of[0] if documents_of else None
         orjson.dumps(found)  # half a surrogate, or a number that JSON has not
     except (UserError, UnicodeError, TypeError, RecursionError) as error:
-        raise _Unreadable(f"yaml: {error}") from error
+        raise _Unreadable(f"yaml: {yaml_error(error)}") from error
     return _object(found), []
+
+
+def yaml_error(error: Exception) -> str:
+    """What is wrong with a text, in the words and by the line numbers of a real server's reader."""
+    cause = error.__cause__
+    problem = getattr(cause, "problem", None)
+    if not problem:
+        return str(error)
+    marks = (getattr(cause, "context_mark", None), getattr(cause, "problem_mark", None))
+    line = next((mark.line for mark in marks if mark is not None and mark.line), 0)
+    return f"line {line}: {problem}" if line else str(problem)
 
 
 def _object(found: Any) -> Object:
@@ -116,8 +124,10 @@ def _shortened(body: bytes) -> str:
     return (start.decode(errors="replace") if body.startswith(b"{") else start.hex()) + more
 
 
-def decoded_object(resource: Resource, given: Object, twice: list[str], options: Options) -> Object:
+def decoded_object(resource: Resource, given: Object, twice: list[str], options: Options, body: bytes = b"") -> Object:
     """The object as its kind has it; unknown fields are refused, warned of or dropped. Raises StatusError 400."""
+    if resource.is_custom:
+        _check_custom_head(given, body or orjson.dumps(given), resource)
     kind, version = given.get("kind"), given.get("apiVersion")
     name = kind if isinstance(kind, str) and kind else resource.kind
     group_version = version if isinstance(version, str) and version else resource.api_version
@@ -133,7 +143,20 @@ def decoded_object(resource: Resource, given: Object, twice: list[str], options:
     whole = {**given, "kind": name, "apiVersion": group_version}
     found = read(resource, whole, name, plain_version)
     report(found, twice, options, lambda says: cannot_be_handled(name, plain_version, says))
+    if not resource.is_custom:
+        for key, value in resource.managed.empty.items():
+            if value is None and given.get(key) == []:
+                found.object[key] = []  # nothing in it, but said: who said it owns it
     return found.object
+
+
+def _check_custom_head(given: Object, body: bytes, resource: Resource) -> None:
+    """An object of a definition must say what it is."""
+    if given.get("kind"):
+        return
+    shown = body.decode(errors="replace")
+    says = f"Object 'Kind' is missing in '{shown}' ({_shortened(body)})"
+    raise errors.bad_request(f"the object provided is unrecognized (must be of type {resource.kind}): {says}")
 
 
 def _check_head(resource: Resource, kind: Any, version: Any, name: str, plain_version: str) -> None:

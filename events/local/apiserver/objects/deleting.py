@@ -144,7 +144,7 @@ class Deleting:
     ) -> Deleted:
         """Raises StatusError 404, 409 and what admission says."""
         who = replace(who, dry_run=bool(wanted.dry_run), warnings=who.warnings)
-        request_options = {**who.told(), **wanted.raw}
+        request_options = {**who.told("DELETE"), **wanted.raw}
         for _ in range(5):
             entry = self._operations.find(resource, namespace, name)
             old = versions.shown(resource, entry)
@@ -193,13 +193,14 @@ def _mark_in_place(resource: Resource, it: Object, grace: int, now: datetime) ->
     if resource.storage == _DEFINITIONS:
         from events.local.apiserver.validation.custom import accepting
 
-        it["status"] = accepting.terminating(it, life.timestamp(now))
+        it["status"] = accepting.doomed(it, life.timestamp(now))
+        return
+    if resource.storage == "namespaces":
+        it["status"] = {**(it.get("status") or {}), "phase": "Terminating"}
         return
     metadata["deletionGracePeriodSeconds"] = grace
     if metadata.get("generation"):
         metadata["generation"] += 1
-    if resource.storage == "namespaces":
-        it["status"] = {**(it.get("status") or {}), "phase": "Terminating"}
 
 
 def _grace(resource: Resource, old: Object, wanted: DeleteOptions) -> int:

@@ -36,10 +36,11 @@ def not_found(resource: Resource, name: str) -> StatusError:
     return _not_found(resource.group, resource.plural, name)
 
 
-def already_exists(resource: Resource, name: str) -> StatusError:
-    """409: the name is taken."""
+def already_exists(resource: Resource, name: str, *, is_ending: bool = False) -> StatusError:
+    """409: the name is taken, maybe by an object that is being deleted."""
     details = {"name": name, **({"group": resource.group} if resource.group else {}), "kind": resource.plural}
-    return StatusError(409, "AlreadyExists", f'{resource.qualified} "{name}" already exists', details)
+    intro = "object is being deleted: " if is_ending else ""
+    return StatusError(409, "AlreadyExists", f'{intro}{resource.qualified} "{name}" already exists', details)
 
 
 def conflict(resource: Resource, name: str, why: str = MODIFIED) -> StatusError:
@@ -49,7 +50,8 @@ def conflict(resource: Resource, name: str, why: str = MODIFIED) -> StatusError:
 
 def invalid(resource: Resource, name: str, causes: list[Cause], kind: str = "") -> StatusError:
     """422: fields break rules."""
-    return _invalid(resource.group, kind or resource.kind, name, causes)
+    group = "" if resource.storage == "events" else resource.group  # both kinds of events are judged as one
+    return _invalid(group, kind or resource.kind, name, causes)
 
 
 def forbidden(resource: Resource, name: str, why: str) -> StatusError:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from events.local.apiserver.access.refusals import invalid
 from events.local.apiserver.resources import Resource
+from events.local.apiserver.validation import causes
 
 Object = dict[str, Any]
 
@@ -42,6 +44,17 @@ def begin_in_place(resource: Resource, it: Object) -> None:
     if resource.has_status:
         restore_empty_in_place(resource, it)
     prepare.prepare_in_place(resource.group, resource.kind, it)
+
+
+_UNCONDITIONAL_NEVER = frozenset({"apiextensions.k8s.io/customresourcedefinitions"})
+
+
+def check_version(resource: Resource, name: str, subresource: str) -> None:
+    """Some kinds are only replaced by who says which version he saw. Raises StatusError 422."""
+    if not resource.is_custom and resource.storage not in _UNCONDITIONAL_NEVER or subresource == "scale":
+        return
+    says = "must be specified for an update"
+    raise invalid(resource.group, resource.plural, name, [causes.invalid("metadata.resourceVersion", 0, says)])
 
 
 def restore_empty_in_place(resource: Resource, it: Object) -> None:

@@ -55,9 +55,10 @@ def carry_in_place(resource: Resource, it: Object, old: Object, subresource: str
         else:
             it.pop("status", None)
     metadata.pop("selfLink", None)
-    for key in ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"):
+    for key in ("uid", "deletionTimestamp", "deletionGracePeriodSeconds"):
         if not metadata.get(key) and key in before:
             metadata[key] = before[key]
+    metadata["creationTimestamp"] = before.get("creationTimestamp")
     metadata.pop("generation", None)
     if "generation" in before:
         metadata["generation"] = before["generation"]
@@ -98,6 +99,26 @@ def _counted(it: Object, key: str) -> Any:
 
 def _without(it: Object, keys: frozenset[str]) -> Object:
     return {key: value for key, value in it.items() if key not in keys}
+
+
+def dedupe_owners_in_place(it: Object) -> None:
+    """An owner that is there twice counts once."""
+    owners = it["metadata"].get("ownerReferences")
+    if owners and len(owners) > 1:
+        kept: list[Object] = []
+        for owner in owners:
+            if owner not in kept:
+                kept.append(owner)
+        it["metadata"]["ownerReferences"] = kept
+
+
+def settle_empty_in_place(resource: Resource, it: Object) -> None:
+    """Lists that a kind shows as null when there is nothing in them."""
+    if resource.is_custom:
+        return
+    for key, value in resource.managed.empty.items():
+        if value is None and it.get(key) == []:
+            it[key] = None
 
 
 def is_over(it: Object) -> bool:

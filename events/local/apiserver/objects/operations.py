@@ -73,7 +73,7 @@ class Operations:
 
     def _check_new(self, resource: Resource, namespace: str, it: Object) -> None:
         place_in_place(resource, namespace, it)
-        if it["metadata"].get("resourceVersion"):
+        if it["metadata"].pop("resourceVersion", "") not in ("", "0"):
             raise errors.bad_request("resourceVersion should not be set on objects to be created")
         terminating = hooks.is_terminating(resource)
         if terminating:
@@ -95,19 +95,22 @@ class Operations:
 
     async def _insert(self, resource: Resource, it: Object, request: Request, options: Options) -> Object:
         name = it["metadata"].get("name", "")
+        options.warnings += resource.rules.warnings(it, None)
+        life.dedupe_owners_in_place(it)
         if causes := resource.rules.created(it):
             raise errors.invalid(resource, name, causes, it.get("kind", ""))
-        options.warnings += resource.rules.warnings(it, None)
         await self.admission.validate(replace(request, new=it))
         self._check_grants(resource, request, it, None)
+        life.settle_empty_in_place(resource, it)
         namespace = it["metadata"].get("namespace", "")
-        for _ in range(_NAMES_TRIED):
-            if self.store.get(resource.storage, namespace, it["metadata"]["name"]) is None:
+        was_named = bool(((request.new or {}).get("metadata") or {}).get("name"))
+        for attempt in range(_NAMES_TRIED):
+            there = self.store.get(resource.storage, namespace, name)
+            if there is None:
                 break
-            if not it["metadata"].get("generateName") or name != it["metadata"]["name"] or request.new is None:
-                raise errors.already_exists(resource, it["metadata"]["name"])
-            if (request.new.get("metadata") or {}).get("name"):
-                raise errors.already_exists(resource, it["metadata"]["name"])
+            if was_named or attempt + 1 == _NAMES_TRIED:
+                is_ending = there.parsed()["metadata"].get("deletionTimestamp")
+                raise errors.already_exists(resource, name, is_ending=bool(is_ending))
             name = it["metadata"]["name"] = life.generated(it["metadata"]["generateName"])
         if options.dry_run:
             self.hooks.give_back(resource, it)
@@ -136,6 +139,8 @@ class Operations:
             new = changing(old)
             check_place(resource, namespace, name, new)
             wanted = new["metadata"].get("resourceVersion")
+            if wanted == "0":
+                wanted = new["metadata"]["resourceVersion"] = ""
             if wanted and wanted != str(entry.version):
                 if not wanted.isdigit():
                     raise errors.bad_request(f'resourceVersion: Invalid value: "{wanted}": it must be a number')
@@ -160,12 +165,14 @@ class Operations:
         new["metadata"] = dict(new["metadata"])
         life.carry_in_place(resource, new, old, subresource)
         hooks.carry_in_place(resource, new, old, subresource)
-        if not is_conditional and not resource.is_custom:
+        if not is_conditional:
+            hooks.check_version(resource, name, subresource)
             new["metadata"]["resourceVersion"] = str(entry.version)
         new = tracking.settle(old, new)
+        options.warnings += resource.rules.warnings(new, old)
+        life.dedupe_owners_in_place(new)
         if causes := resource.rules.updated(new, old, subresource):
             raise errors.invalid(resource, name, causes, new.get("kind", ""))
-        options.warnings += resource.rules.warnings(new, old)
         await self.admission.validate(replace(request, new=new))
         self._check_grants(resource, request, new, old)
         if self.store.get(resource.storage, namespace, name) is not entry:
@@ -184,12 +191,13 @@ class Operations:
 
     def put(self, resource: Resource, it: Object, old: Entry | None) -> None:
         """Store an object as it is; it gets its version in place. Wait with `store.settled`."""
-        if resource.storage == "events" and resource.group:
-            lying = versions.stored(resource, it)
-            self.store.put(resource.storage, lying, old)
-            it["metadata"]["resourceVersion"] = lying["metadata"]["resourceVersion"]
-        else:
+        if not versions.lies_otherwise(resource):
             self.store.put(resource.storage, it, old)
+            return
+        lying = versions.stored(resource, it)
+        entry = self.store.put(resource.storage, lying, old)
+        it.clear()
+        it.update(versions.shown(resource, entry))
 
     async def finalize(
         self, resource: Resource, namespace: str, name: str, changing: Changing, options: Options
@@ -213,6 +221,7 @@ class Operations:
             raise errors.not_found(resource, name)
         new = applied(None)
         check_place(resource, namespace, name, new)
+        new["metadata"].pop("resourceVersion", None)
         if uid := new["metadata"].get("uid"):
             says = f"uid mismatch: the provided object specified uid {uid}, and no existing object was found"
             raise errors.conflict(resource, name, says)
@@ -254,7 +263,7 @@ class Operations:
             name,
             new,
             old,
-            options.told(),
+            options.told(operation),
             options.dry_run,
             options.warnings,
             lambda it: self.decode_again(resource, it),
@@ -289,6 +298,8 @@ def place_in_place(resource: Resource, namespace: str, it: Object) -> None:
             says = "the namespace of the provided object does not match the namespace sent on the request"
             raise errors.bad_request(says)
         metadata["namespace"] = namespace
+    else:
+        metadata.pop("namespace", None)
 
 
 def check_place(resource: Resource, namespace: str, name: str, it: Object) -> None:

@@ -31,21 +31,23 @@ class Options:
     force: bool = False
     warnings: list[str] = field(default_factory=list)
     field_manager: str = ""
+    is_validation_said: bool = False
 
     def writer(self, resource: Resource, subresource: str = "") -> tracking.Writer:
         """As field management wants to know it."""
         return tracking.Writer(self.manager, resource.api_version, self.now, subresource, resource.reset(subresource))
 
-    def told(self) -> dict[str, Any]:
-        """As webhooks are told."""
-        found: dict[str, Any] = {"kind": self.kind, "apiVersion": "meta.k8s.io/v1"}
+    def told(self, operation: str) -> dict[str, Any]:
+        """As webhooks are told: a patch is a create or an update to them."""
+        kind = f"{operation.capitalize()}Options"
+        found: dict[str, Any] = {"kind": kind, "apiVersion": "meta.k8s.io/v1"}
         if self.dry_run:
             found["dryRun"] = ["All"]
         if self.force:
             found["force"] = True
         if self.field_manager:
             found["fieldManager"] = self.field_manager
-        if self.kind != "DeleteOptions":
+        if self.is_validation_said:
             found["fieldValidation"] = self.validation
         return found
 
@@ -82,6 +84,7 @@ def parse(
         validation or "Warn",
         is_apply and truth(_one(query, "force") or None),
         field_manager=manager,
+        is_validation_said=bool(validation),
     )
 
 

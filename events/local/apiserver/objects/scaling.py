@@ -11,8 +11,10 @@ from events.local.apiserver.managed import scale as owners
 from events.local.apiserver.managed import tracking
 from events.local.apiserver.objects import errors
 from events.local.apiserver.objects.options import Options
+from events.local.apiserver.patches import documents
 from events.local.apiserver.resources import Resource
 from events.local.apiserver.schemas import Schemas
+from events.local.apiserver.status import StatusError
 from events.local.apiserver.validation import causes
 from events.local.apiserver.validation.custom import scale
 
@@ -26,6 +28,15 @@ def read(resource: Resource, it: Object) -> Object:
         found = scale.read(given, resource.scale_paths)
     except scale.ScaleError as error:
         raise errors.internal(str(error)) from error
+    return found
+
+
+def owned(resource: Resource, it: Object) -> Object:
+    """The Scale of an object to write on: with who owns its replicas, and 0 where there are none yet."""
+    try:
+        found = read(resource, it)
+    except StatusError:
+        found = read(resource, scale.write(it, 0, resource.scale_paths))
     entries = owners.to_scale(it["metadata"].get("managedFields"), _path(resource))
     if entries:
         found["metadata"]["managedFields"] = entries
@@ -36,9 +47,10 @@ def written(resource: Resource, it: Object, new: Object) -> Object:
     """The object with the replicas of a Scale, owned by who wrote them there."""
     replicas = (new.get("spec") or {}).get("replicas") or 0
     result = scale.write(it, replicas, resource.scale_paths)
+    written_by = (new.get("metadata") or {}).get("managedFields") or []
     entries = owners.to_parent(
         it["metadata"].get("managedFields"),
-        (new.get("metadata") or {}).get("managedFields"),
+        [{key: value for key, value in one.items() if key != "time"} for one in written_by],
         _path(resource),
         resource.api_version,
     )
@@ -54,7 +66,7 @@ def written(resource: Resource, it: Object, new: Object) -> Object:
 
 def writer(options: Options) -> tracking.Writer:
     """Who writes a Scale."""
-    return tracking.Writer(options.manager, owners.SCALE_VERSION, options.now)
+    return tracking.Writer(options.manager, owners.SCALE_VERSION, options.now, "scale")
 
 
 @cache
@@ -77,8 +89,9 @@ def checked(resource: Resource, new: Any, name: str) -> Object:
         raise errors.bad_request("metadata and spec of the Scale must be objects")
     replicas = spec.get("replicas") or 0
     if not isinstance(replicas, int) or isinstance(replicas, bool):
-        says = "json: cannot unmarshal into Go struct field ScaleSpec.spec.replicas of type int32"
-        raise errors.bad_request(f'Scale in version "v1" cannot be handled as a Scale: {says}')
+        kind = documents.name_of(replicas)
+        says = f"json: cannot unmarshal {kind} into Go struct field ScaleSpec.spec.replicas of type int32"
+        raise documents.unusable(new, says)
     if (said := metadata.get("name") or name) != name:
         raise errors.bad_request(f"the name of the object ({said}) does not match the name on the URL ({name})")
     if replicas < 0 and not resource.is_custom:

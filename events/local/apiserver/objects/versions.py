@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import orjson
 
@@ -51,12 +51,19 @@ def item_text(resource: Resource, entry: Entry) -> bytes:
     return entry.body
 
 
+def lies_otherwise(resource: Resource) -> bool:
+    """Whether objects are stored in other words, or in another version, than they are shown in."""
+    return resource.version != resource.stored_version or (resource.storage == _EVENTS and bool(resource.group))
+
+
 def stored(resource: Resource, it: Mapping[str, Any]) -> Object:
     """An object of the resource as it is to be stored."""
     if resource.storage == _EVENTS and resource.group:
         from events.local.apiserver.validation.builtin import events
 
         return events.converted(it, "v1")
+    if resource.is_custom and resource.version != resource.stored_version:
+        return cast("CustomKind", resource.stored_rules).converted(dict(it))
     return dict(it)
 
 
@@ -67,12 +74,12 @@ def _must_change(resource: Resource) -> bool:
 
 
 def _completed(resource: Resource, it: Object) -> Object:
-    rules: CustomKind = resource.rules  # type: ignore[assignment]
+    """With the defaults of the version in which it lies, and without what the shown version does not have."""
+    if resource.has_defaults:
+        cast("CustomKind", resource.stored_rules).default_in_place(it)
     if resource.version != resource.stored_version:
         stored_as = f"{resource.group}/{resource.stored_version}"
-        it = rules.converted({**it, "apiVersion": stored_as})
-    if resource.has_defaults:
-        rules.default_in_place(it)
+        return cast("CustomKind", resource.rules).converted({**it, "apiVersion": stored_as})
     return it
 
 

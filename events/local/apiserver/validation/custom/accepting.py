@@ -31,6 +31,14 @@ def status(it: Object, others: Iterable[Object], now: str) -> dict[str, Any]:
     return {"conditions": conditions, "acceptedNames": accepted, "storedVersions": stored}
 
 
+def doomed(it: Object, now: str) -> dict[str, Any]:
+    """The status of a definition that somebody has just deleted."""
+    conditions = [dict(one) for one in (it.get("status") or {}).get("conditions") or ()]
+    says = "CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon"
+    _set(conditions, "Terminating", _TRUE, "InstanceDeletionPending", says, now)
+    return {**(it.get("status") or {}), "conditions": conditions}
+
+
 def terminating(it: Object, now: str) -> dict[str, Any]:
     """The status of a definition that is being deleted."""
     conditions = [dict(one) for one in (it.get("status") or {}).get("conditions") or ()]
