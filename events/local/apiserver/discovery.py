@@ -56,9 +56,9 @@ def negotiate(accept: str) -> str:
         wanted = dict(part.split("=", 1) for part in rest if "=" in part)
         if media in ("application/json", "*/*") and "as" not in wanted:
             return LEGACY
-        if media == "application/json" and (wanted.get("as"), wanted.get("g")) == (_LIST, _GROUP):
-            if wanted.get("v") in (V2, V2BETA1):
-                return wanted["v"]
+        is_list = media == "application/json" and (wanted.get("as"), wanted.get("g")) == (_LIST, _GROUP)
+        if is_list and wanted.get("v") in (V2, V2BETA1):
+            return wanted["v"]
     return LEGACY
 
 
@@ -186,8 +186,10 @@ def aggregated(resources: Resources, *, core: bool, version: str) -> Object:
             }
             for one in versions
         ]
-        metadata: Object = {"name": name} if name else {}
-        items.append({"metadata": {**metadata, "creationTimestamp": None}, "versions": shown})
+        metadata: Object = {"creationTimestamp": None}
+        if name:
+            metadata["name"] = name
+        items.append({"metadata": metadata, "versions": shown})
     return {"kind": _LIST, "apiVersion": f"{_GROUP}/{version}", "metadata": {}, "items": items}
 
 

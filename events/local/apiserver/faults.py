@@ -33,7 +33,7 @@ class Faults:
     """Stands between clients and a handler."""
 
     def __init__(self, seed: int, log: Log) -> None:
-        self._random = random.Random(seed)  # noqa: S311  # repeatable on purpose
+        self._random = random.Random(seed)  # repeatable on purpose
         log.warning("requests will fail at random, as asked for", seed=seed)
 
     def around(self, handler: Handler) -> Handler:

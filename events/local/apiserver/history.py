@@ -1,4 +1,4 @@
-"""The changes of one kind of objects, newest last: what watchers read, and what a list of an earlier version is made of.
+"""The changes of one kind of objects, newest last: what watchers read, and lists of an earlier version are made of.
 
 Bounded: the oldest changes are forgotten, and whoever asks for what came before `floor` is told that it has expired.
 """

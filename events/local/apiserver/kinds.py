@@ -1,4 +1,4 @@
-"""The built-in kinds: one row each. What a kind asks of its objects is in `validation`, its table columns in `tables`."""
+"""The built-in kinds: one row each. What a kind asks of its objects is in `validation`, its columns are in `tables`."""
 
 from __future__ import annotations
 

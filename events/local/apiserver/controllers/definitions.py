@@ -80,9 +80,9 @@ class Definitions(Controller[str]):
         await self._objects.change(*where, judged, manager=MANAGER, subresource=STATUS)
         for other in others:
             conditions = (other.get("status") or {}).get("conditions") or ()
-            if any(one["type"] == "NamesAccepted" and one["status"] == "False" for one in conditions):
-                if other["metadata"]["name"] != key:
-                    self.wake(other["metadata"]["name"])
+            is_refused = any(one["type"] == "NamesAccepted" and one["status"] == "False" for one in conditions)
+            if is_refused and other["metadata"]["name"] != key:
+                self.wake(other["metadata"]["name"])
 
     async def _end(self, it: Object) -> None:
         """All its objects first, then the finalizer that held it."""

@@ -135,16 +135,21 @@ class Objects:
             return tracking.update(old, new, call.resource.managed, writer)
 
         where = (call.resource, call.namespace, call.name)
-        if (call.resource.group, call.resource.plural) in hooks.CREATED_BY_PUT and not call.subresource:
-            if self._store.get(call.resource.storage, call.namespace, call.name) is None:
-                made = await self._operations.create(call.resource, call.namespace, it, options)
-                return call.answer(made, status=201)
+        if self._is_made_by_put(call):
+            made = await self._operations.create(call.resource, call.namespace, it, options)
+            return call.answer(made, status=201)
         subresource = "" if call.subresource == _FINALIZE else call.subresource
         if call.subresource == _FINALIZE:
             written = await self._operations.finalize(*where, replaced, options)
         else:
             written = await self._operations.change(*where, subresource, replaced, options, is_replacing=True)
         return call.answer(written.object)
+
+    def _is_made_by_put(self, call: Call) -> bool:
+        key = (call.resource.group, call.resource.plural)
+        if call.subresource or key not in hooks.CREATED_BY_PUT:
+            return False
+        return self._store.get(call.resource.storage, call.namespace, call.name) is None
 
     async def patch(self, call: Call) -> web.StreamResponse:
         """PATCH, of four kinds."""

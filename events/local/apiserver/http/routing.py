@@ -109,7 +109,7 @@ class Router:
         has_place = not resource.namespaced or bool(wanted.namespace)
         if not resource.storage:
             handler = self._special.questions(resource)
-            if wanted.name and wanted.verb in (*_WITH_NAME, "create") or handler is None or not has_place:
+            if wanted.name or handler is None or not has_place:
                 raise errors.no_such_path()
             if wanted.verb != "create":
                 raise errors.method_not_allowed()

@@ -132,7 +132,7 @@ def decoded_object(resource: Resource, given: Object, twice: list[str], options:
     name = kind if isinstance(kind, str) and kind else resource.kind
     group_version = version if isinstance(version, str) and version else resource.api_version
     plain_version = group_version.rpartition("/")[2]
-    _check_head(resource, kind, version, name, plain_version)
+    _check_head(resource, kind, version)
     if group_version != resource.api_version:
         says = f"the API version in the data ({group_version}) does not match the expected API version"
         if not resource.is_custom and name != resource.kind:
@@ -159,7 +159,7 @@ def _check_custom_head(given: Object, body: bytes, resource: Resource) -> None:
     raise errors.bad_request(f"the object provided is unrecognized (must be of type {resource.kind}): {says}")
 
 
-def _check_head(resource: Resource, kind: Any, version: Any, name: str, plain_version: str) -> None:
+def _check_head(resource: Resource, kind: Any, version: Any) -> None:
     for key, value in (("kind", kind), ("apiVersion", version)):
         if value is not None and not isinstance(value, str):
             what = documents.name_of(value)

@@ -167,9 +167,7 @@ class Deleting:
         if not grace and not is_held:
             return self._remove(resource, entry, it, who)
         metadata = it["metadata"]
-        if not metadata.get("deletionTimestamp"):
-            _mark_in_place(resource, it, grace, who.now)
-        elif grace < metadata.get("deletionGracePeriodSeconds", 0):
+        if not metadata.get("deletionTimestamp") or grace < metadata.get("deletionGracePeriodSeconds", 0):
             _mark_in_place(resource, it, grace, who.now)
         if finalizers != (metadata.get("finalizers") or []):
             metadata.pop("finalizers", None)

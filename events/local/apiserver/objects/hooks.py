@@ -51,7 +51,8 @@ _UNCONDITIONAL_NEVER = frozenset({"apiextensions.k8s.io/customresourcedefinition
 
 def check_version(resource: Resource, name: str, subresource: str) -> None:
     """Some kinds are only replaced by who says which version he saw. Raises StatusError 422."""
-    if not resource.is_custom and resource.storage not in _UNCONDITIONAL_NEVER or subresource == "scale":
+    is_strict = resource.is_custom or resource.storage in _UNCONDITIONAL_NEVER
+    if not is_strict or subresource == "scale":
         return
     says = "must be specified for an update"
     raise invalid(resource.group, resource.plural, name, [causes.invalid("metadata.resourceVersion", 0, says)])

@@ -132,7 +132,7 @@ class Operations:
         *,
         is_replacing: bool = False,
     ) -> Written:
-        """A new version of an object; `is_replacing`: by a whole one. Raises StatusError: 404, 409, what `changing` raises."""
+        """A new version of an object; `is_replacing`: by a whole one. Raises StatusError 404, 409, or as `changing`."""
         for attempt in range(_WRITES_TRIED):
             entry = self.find(resource, namespace, name)
             old = versions.shown(resource, entry)

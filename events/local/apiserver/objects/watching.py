@@ -60,7 +60,7 @@ def parse(
     """Raises StatusError 400, 422 and 504."""
     initial = query.get("sendInitialEvents")
     sends_initial = initial is not None and options.truth(initial[0] or "false")
-    if wrong := _wrong(query, initial is not None):
+    if wrong := _wrong(query, has_initial=initial is not None):
         raise errors.invalid_options("ListOptions", wrong)
     version = listing.parsed_version(listing.one(query, "resourceVersion"))
     if version > current:
@@ -74,7 +74,7 @@ def parse(
     )
 
 
-def _wrong(query: Mapping[str, Sequence[str]], has_initial: bool) -> list[Cause]:
+def _wrong(query: Mapping[str, Sequence[str]], *, has_initial: bool) -> list[Cause]:
     match = listing.one(query, "resourceVersionMatch")
     where = "resourceVersionMatch"
     wrong: list[Cause] = []
@@ -97,7 +97,7 @@ def _seconds(query: Mapping[str, Sequence[str]]) -> float:
     except ValueError:
         raise errors.bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax') from None
     # spread, not secret
-    return float(found) if found > 0 else LONGEST * (1 + random.random())  # noqa: S311
+    return float(found) if found > 0 else LONGEST * (1 + random.random())
 
 
 async def lines(store: Store, watch: Watch, shown: Shown) -> AsyncGenerator[bytes, None]:
