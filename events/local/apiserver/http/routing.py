@@ -84,6 +84,7 @@ class Router:
             response = responses.of_error(error, negotiation.error_form(call.accept))
         if not response.prepared:
             responses.warn(response, call.warnings)
+            response.headers["Cache-Control"] = "no-cache, private"
         return response
 
     def _enter(self, request: web.BaseRequest, path: str, query: Mapping[str, str]) -> Entered:

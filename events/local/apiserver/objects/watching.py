@@ -29,7 +29,8 @@ Shown = Callable[[Entry], bytes]
 
 LONGEST = 30 * 60.0
 """Seconds, for those who do not say how long; doubled at random, so that not all come back at once."""
-BOOKMARK_SECONDS = 60.0
+FIRST_BOOKMARK, BOOKMARK_SECONDS = 0.5, 60.0
+"""Soon after the start, so that a client knows that it is heard, and then now and then."""
 _LAST_BOOKMARK = 2.0
 """A bookmark is sent about this long before the end."""
 _INITIAL_END = "k8s.io/initial-events-end"
@@ -116,7 +117,7 @@ async def lines(store: Store, watch: Watch, shown: Shown) -> AsyncGenerator[byte
         yield error_line(error)
         return
     yield first
-    bookmark_at = _next_bookmark(loop.time(), end)
+    bookmark_at = loop.time() + FIRST_BOOKMARK
     while (now := loop.time()) < end:
         try:
             changes = history.since(position)
