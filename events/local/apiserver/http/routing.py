@@ -64,9 +64,9 @@ class Router:
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         path = request.path
-        if "//" in path:
+        if "//" in request.rel_url.raw_path:
             return _redirected(request)
-        query = _query(request.query_string)
+        query = _query(request.rel_url.raw_query_string)
         entered = self._enter(request, path, {key: values[0] for key, values in query.items()})
         if not entered.wanted.is_resource:
             return self._general.answer(request, path.rstrip("/"))
@@ -177,8 +177,7 @@ def _is_deeper(path: str, subresource: str) -> bool:
 
 def _redirected(request: web.BaseRequest) -> web.StreamResponse:
     """To the path with single slashes."""
-    target = _SLASHES.sub("/", request.path_qs.partition("?")[0])
-    query = f"?{request.query_string}" if request.query_string else ""
-    where = urllib.parse.quote(target, safe="/:@!$&'()*+,;=~-._%") + query
+    raw = request.rel_url
+    where = _SLASHES.sub("/", raw.raw_path) + (f"?{raw.raw_query_string}" if raw.raw_query_string else "")
     text = f'<a href="{where}">Temporary Redirect</a>.\n\n' if request.method in ("GET", "HEAD") else ""
     return web.Response(status=307, text=text, content_type="text/html", charset="utf-8", headers={"Location": where})
