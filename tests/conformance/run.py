@@ -1,4 +1,4 @@
-"""The recorded cases of Argo Events, run through this project: `tests/conformance/run.py FILE…`.
+"""The recorded cases of Argo Events and of Kubernetes, run through this project: `tests/conformance/run.py FILE…`.
 
 Prints one line per failing case, one per area, the departures, what is not covered yet, and last how many passed and
 failed. Each case is counted once: `passed` are those that answer as upstream does. Exit code 1 on any failure.
@@ -26,8 +26,8 @@ def main(paths: list[str]) -> int:
     report = running.Report()
     try:
         for path in paths:
-            for case in read(Path(path)):
-                if line := report.add(case, running.run(case)):
+            for case, outcome in running.run_all(list(read(Path(path)))):
+                if line := report.add(case, outcome):
                     print(line, flush=True)
     finally:
         WORKERS.close()

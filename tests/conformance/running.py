@@ -5,8 +5,9 @@ from __future__ import annotations
 import importlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from types import MappingProxyType
 from typing import Any
 
@@ -24,6 +25,21 @@ AREAS: Mapping[str, str] = MappingProxyType(
         "filter.exprs": "filters",
         "filter.script": "filters",
         "filter.time": "filters",
+        "http.crd": "kubernetes_http",
+        "http.crud": "kubernetes_http",
+        "http.delete": "kubernetes_http",
+        "http.discovery": "kubernetes_http",
+        "http.list": "kubernetes_http",
+        "http.misc": "kubernetes_http",
+        "http.openapi": "kubernetes_http",
+        "http.patch": "kubernetes_http",
+        "http.rbac": "kubernetes_http",
+        "http.ssa": "kubernetes_http",
+        "http.table": "kubernetes_http",
+        "http.tokens": "kubernetes_http",
+        "http.watch": "kubernetes_http",
+        "http.webhook": "kubernetes_http",
+        "kubectl": "kubernetes_kubectl",
         "misc": "misc",
         "names": "kubernetes_names",
         "parameters": "parameters",
@@ -70,6 +86,20 @@ class Report:
         yield f"{self.total(Verdict.BY_CASE)} departures by case"
         yield f"{self.total(Verdict.NOT_COVERED)} not covered yet"
         yield f"{self.total(Verdict.SAME)} passed, {self.total(Verdict.FAILED)} failed"
+
+
+def run_all(cases: Sequence[Case]) -> Iterator[tuple[Case, Outcome]]:
+    """Cases with their outcomes; areas that share a server take theirs together."""
+    for _, several in groupby(cases, key=lambda case: case.area):
+        together = list(several)
+        module = AREAS.get(together[0].area)
+        area = importlib.import_module(f"conformance.areas.{module}") if module else None
+        if hasattr(area, "run_all"):
+            for case, outcome in zip(together, area.run_all(together), strict=True):
+                yield case, documented(case, outcome)
+        else:
+            for case in together:
+                yield case, run(case)
 
 
 def run(case: Case) -> Outcome:

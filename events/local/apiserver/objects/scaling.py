@@ -81,9 +81,7 @@ def checked(resource: Resource, new: Any, name: str) -> Object:
         raise errors.bad_request("the Scale must be an object")
     version, kind = new.get("apiVersion", owners.SCALE_VERSION), new.get("kind", "Scale")
     if (version, kind) != (owners.SCALE_VERSION, "Scale"):
-        raise errors.bad_request(
-            f"no kind is registered for the type {version}.{kind}; send {owners.SCALE_VERSION} Scale"
-        )
+        raise errors.bad_request('no kind is registered for the type v1.Scale in scheme "apiserver"')
     metadata, spec = new.get("metadata") or {}, new.get("spec") or {}
     if not isinstance(metadata, dict) or not isinstance(spec, dict):
         raise errors.bad_request("metadata and spec of the Scale must be objects")

@@ -1,0 +1,207 @@
+"""What stands before the Pub/Sub emulator as Google's own servers do: TLS, signed tokens, rights, and bad days.
+
+The emulator knows no credentials and no rights. Everything else passes through it, byte by byte.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import ipaddress
+import json
+import os
+import tempfile
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import grpc
+import jwt
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.x509.oid import NameOID
+
+_STREAMED = "StreamingPull"
+
+
+@functools.cache
+def server_certificate() -> tuple[bytes, bytes, str]:
+    """Key and certificate of `localhost`, and the file that gRPC of this process is told to trust from now on."""
+    key = rsa.generate_private_key(65537, 2048)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    names = x509.SubjectAlternativeName([x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    builder = builder.serial_number(x509.random_serial_number()).not_valid_before(now - timedelta(days=1))
+    builder = builder.not_valid_after(now + timedelta(days=1)).add_extension(names, critical=False)
+    certificate = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+    pem = certificate.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+    path = Path(tempfile.mkdtemp(prefix="keryx-test-")) / "roots.pem"
+    path.write_bytes(pem)
+    os.environ["GRPC_DEFAULT_SSL_ROOTS_FILE_PATH"] = str(path)
+    return _pem(key), pem, str(path)
+
+
+def _pem(key: rsa.RSAPrivateKey) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+
+
+class ServiceAccount:
+    """An account with one key; `json` is what its owner downloads."""
+
+    def __init__(self, name: str, project: str) -> None:
+        key = rsa.generate_private_key(65537, 2048)
+        self.public = key.public_key()
+        self.id = f"key-{name}"
+        self.json = json.dumps(
+            {
+                "type": "service_account",
+                "project_id": project,
+                "private_key_id": self.id,
+                "private_key": _pem(key).decode(),
+                "client_email": f"{name}@{project}.iam.gserviceaccount.com",
+                "client_id": "1",
+                "token_uri": "https://127.0.0.1:1/never",
+            }
+        )
+
+
+class Front(grpc.GenericRpcHandler):
+    """`keys` are accepted; `refusals` by method: a code and a message, instead of an answer."""
+
+    def __init__(self, emulator: str) -> None:
+        self._channel = grpc.aio.insecure_channel(emulator)
+        self.port = 0
+        self.keys: dict[str, Any] = {}
+        self.tokens: set[str] = set()
+        self.refusals: dict[str, tuple[grpc.StatusCode, str]] = {}
+        self.may_consume = True
+        self.counts: Counter[str] = Counter()
+        self.users: set[str] = set()
+        self.attempts = 0
+        """Said to be the number of each delivery, as with a dead-letter policy."""
+        self.on_request: Callable[[str, bytes], None] = lambda _method, _request: None
+        self._streams: set[asyncio.Task[Any]] = set()
+
+    @property
+    def endpoint(self) -> str:
+        return f"localhost:{self.port}"
+
+    def accept(self, *accounts: ServiceAccount) -> None:
+        """These, and no others."""
+        self.keys = {account.id: account.public for account in accounts}
+
+    def refuse(self, method: str, code: grpc.StatusCode, message: str = "no") -> None:
+        self.refusals[method] = (code, message)
+
+    def cut(self) -> None:
+        """End every stream as a server does that goes away."""
+        for stream in list(self._streams):
+            stream.cancel()
+
+    async def close(self) -> None:
+        await self._channel.close()
+
+    def service(self, details: Any) -> Any:
+        path, name = details.method, details.method.rpartition("/")[2]
+        if name == _STREAMED:
+            return grpc.stream_stream_rpc_method_handler(functools.partial(self._stream, path))
+        return grpc.unary_unary_rpc_method_handler(functools.partial(self._call, path, name))
+
+    async def _admit(self, name: str, context: Any) -> None:
+        self.counts[name] += 1
+        token = dict(context.invocation_metadata()).get("authorization", "").removeprefix("Bearer ")
+        if token not in self.tokens:
+            try:
+                key = jwt.get_unverified_header(token)["kid"]
+                said = jwt.decode(token, self.keys[key], algorithms=["RS256"], options={"verify_aud": False})
+            except (jwt.PyJWTError, KeyError):
+                await context.abort(grpc.StatusCode.UNAUTHENTICATED, "Request had invalid authentication credentials.")
+            self.users.add(said["iss"])
+        if name in self.refusals:
+            await context.abort(*self.refusals[name])
+
+    async def _call(self, path: str, name: str, request: bytes, context: Any) -> bytes:
+        await self._admit(name, context)
+        self.on_request(name, request)
+        try:
+            if name == "TestIamPermissions":
+                return await self._rights(request, context)
+            return bytes(await self._channel.unary_unary(path)(request, timeout=10))
+        except grpc.aio.AioRpcError as error:
+            await context.abort(error.code(), error.details() or "")
+            raise
+
+    async def _rights(self, request: bytes, context: Any) -> bytes:
+        """As Google's servers answer it: a subscription that is not there is NOT_FOUND."""
+        from google.iam.v1 import iam_policy_pb2
+        from google.pubsub_v1 import types
+
+        asked = iam_policy_pb2.TestIamPermissionsRequest.FromString(request)
+        wanted = types.GetSubscriptionRequest(subscription=asked.resource)
+        get = self._channel.unary_unary("/google.pubsub.v1.Subscriber/GetSubscription")
+        await get(types.GetSubscriptionRequest.serialize(wanted), timeout=10)
+        granted = list(asked.permissions) if self.may_consume else []
+        return bytes(iam_policy_pb2.TestIamPermissionsResponse(permissions=granted).SerializeToString())
+
+    async def _stream(self, path: str, requests: AsyncIterator[bytes], context: Any) -> AsyncIterator[bytes]:
+        await self._admit(_STREAMED, context)
+        inner = self._channel.stream_stream(path)(requests)
+        answers: asyncio.Queue[bytes | Exception] = asyncio.Queue(100)
+
+        async def pump() -> None:
+            try:
+                async for answer in inner:
+                    await answers.put(self._numbered(answer))
+                await answers.put(EOFError())
+            except grpc.aio.AioRpcError as error:
+                await answers.put(error)
+            except asyncio.CancelledError:
+                answers.put_nowait(ConnectionError())
+                raise
+
+        task = asyncio.create_task(pump())
+        self._streams.add(task)
+        try:
+            while isinstance(answer := await answers.get(), bytes):
+                yield answer
+        finally:
+            self._streams.discard(task)
+            task.cancel()
+            inner.cancel()
+        if isinstance(answer, grpc.aio.AioRpcError):
+            await context.abort(answer.code(), answer.details() or "")
+        elif isinstance(answer, ConnectionError):
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "going away")
+
+    def _numbered(self, answer: bytes) -> bytes:
+        from google.pubsub_v1 import types
+
+        if not self.attempts:
+            return answer
+        parsed = types.StreamingPullResponse.deserialize(answer)
+        for one in parsed.received_messages:
+            one.delivery_attempt = self.attempts
+        return bytes(types.StreamingPullResponse.serialize(parsed))
+
+
+@asynccontextmanager
+async def front(emulator: str) -> AsyncIterator[Front]:
+    """A front on a free port of `localhost`."""
+    key, certificate, _ = server_certificate()
+    found, server = Front(emulator), grpc.aio.server()
+    server.add_generic_rpc_handlers((found,))
+    found.port = server.add_secure_port("localhost:0", grpc.ssl_server_credentials([(key, certificate)]))
+    await server.start()
+    try:
+        yield found
+    finally:
+        with suppress(asyncio.CancelledError):
+            await server.stop(0.2)
+        await found.close()
