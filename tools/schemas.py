@@ -3,7 +3,8 @@
 Run by `make schemas`. Fields, types, what is required and most texts come from the models of the installed `kubernetes`
 client. What the models cannot say stands in `schema_facts.json`, read off the published OpenAPI documents and the tags
 of the API's own types: published names, formats, defaults, list types and map keys, patch strategies, the texts of
-fields that are references, and whether a field that is empty is written at all (`presence`):
+fields that are references and of those that the release served by us describes in other words than the client's, and
+whether a field that is empty is written at all (`presence`):
 
     always  written even when it is zero or empty     drop  left out when it is zero or empty
     keep    written whenever it was given             null  written as null when it was not given

@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 
+from events.local.apiserver.objects import hooks
 from events.local.apiserver.resources import CUSTOM_VERBS, SCALE, STATUS, Resource, Resources
 from events.version import VERSION as _OURS
 
@@ -16,8 +17,11 @@ Object = dict[str, Any]
 
 LEGACY, V2, V2BETA1 = "legacy", "v2", "v2beta1"
 _GROUP, _LIST = "apidiscovery.k8s.io", "APIGroupDiscoveryList"
+_ACCEPTING = frozenset({"application/json", "application/*", "*/*"})
 _CONNECT = ("create", "get")
 _PROXY = ("create", "delete", "get", "patch", "update")
+_ENDING = ("delete", "deletecollection", "get", "list", "watch")
+"""What is left of a custom kind while its definition is being deleted."""
 _OF_OTHERS: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
     "attach": ("", "v1", "PodAttachOptions", _CONNECT),
     "binding": ("", "v1", "Binding", ("create",)),
@@ -39,6 +43,10 @@ _MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
 VERSION: Object = {
     "major": "1",
     "minor": "36",
+    "emulationMajor": "1",
+    "emulationMinor": "36",
+    "minCompatibilityMajor": "1",
+    "minCompatibilityMinor": "35",
     "gitVersion": f"v1.36.0+keryx-{_OURS}",
     "gitCommit": "",
     "gitTreeState": "clean",
@@ -50,16 +58,30 @@ VERSION: Object = {
 
 
 def negotiate(accept: str) -> str:
-    """Which form an Accept header asks for: `v2`, `v2beta1` or `legacy`; the first that is known counts."""
-    for clause in accept.split(","):
-        media, *rest = (part.strip() for part in clause.split(";"))
-        wanted = dict(part.split("=", 1) for part in rest if "=" in part)
-        if media in ("application/json", "*/*") and "as" not in wanted:
-            return LEGACY
-        is_list = media == "application/json" and (wanted.get("as"), wanted.get("g")) == (_LIST, _GROUP)
+    """Which form an Accept header asks for: `v2`, `v2beta1` or `legacy`.
+
+    The aggregated form that is wanted most, wherever plain JSON stands: a client that names it can read it.
+    """
+    clauses = [_clause(one) for one in accept.split(",")]
+    for media, wanted in sorted(clauses, key=_weight, reverse=True):
+        is_list = media in _ACCEPTING and (wanted.get("as"), wanted.get("g")) == (_LIST, _GROUP)
         if is_list and wanted.get("v") in (V2, V2BETA1):
             return wanted["v"]
     return LEGACY
+
+
+def _clause(text: str) -> tuple[str, dict[str, str]]:
+    """A media type and its parameters."""
+    media, *rest = (part.strip() for part in text.split(";"))
+    pairs = (part.partition("=") for part in rest)
+    return media.lower(), {name.strip(): value.strip() for name, _, value in pairs}
+
+
+def _weight(clause: tuple[str, dict[str, str]]) -> float:
+    try:
+        return float(clause[1].get("q", "1"))
+    except ValueError:
+        return 1.0
 
 
 def content_type(form: str) -> str:
@@ -86,13 +108,9 @@ def api_versions(address: str) -> Object:
 
 def groups(resources: Resources, address: str) -> Object:
     """`/apis`: groups of built-in kinds say where they are served."""
-    found = []
-    for name in resources.groups():
-        if name:
-            it = _group(resources, name)
-            if not _is_custom(resources, name):
-                it["serverAddressByClientCIDRs"] = _at(address)
-            found.append(it)
+    builtin, custom = _names(resources)
+    found = [{**_group(resources, name), "serverAddressByClientCIDRs": _at(address)} for name in builtin]
+    found += [_group(resources, name) for name in custom]
     return {"kind": "APIGroupList", "apiVersion": "v1", "groups": found}
 
 
@@ -108,8 +126,11 @@ def _group(resources: Resources, name: str) -> Object:
     return {"name": name, "versions": versions, "preferredVersion": versions[0]}
 
 
-def _is_custom(resources: Resources, name: str) -> bool:
-    return any(one.is_custom for one in resources.in_version(name, resources.groups()[name][0]))
+def _names(resources: Resources) -> tuple[list[str], list[str]]:
+    """The groups of built-in kinds in their order, but for the core, and those of definitions by name."""
+    known = {one.group for one in resources.every() if not one.is_custom}
+    names = [name for name in resources.groups() if name]
+    return [name for name in names if name in known], sorted(name for name in names if name not in known)
 
 
 def resource_list(resources: Resources, group_name: str, version: str) -> Object | None:
@@ -140,7 +161,7 @@ def _rows(resource: Resource) -> Iterable[Object]:
         row["storageVersionHash"] = resource.storage_hash
     yield row
     for name in _subresources(resource):
-        foreign, version, kind, verbs = _of_sub(resource, name)
+        foreign, version, kind, verbs = of_subresource(resource, name)
         sub: Object = {"name": f"{resource.plural}/{name}", "singularName": "", "namespaced": resource.namespaced}
         if name in _FOREIGN:
             sub |= {"group": foreign, "version": version}
@@ -148,6 +169,8 @@ def _rows(resource: Resource) -> Iterable[Object]:
 
 
 def _verbs(resource: Resource) -> tuple[str, ...]:
+    if hooks.is_terminating(resource):
+        return _ENDING
     return CUSTOM_VERBS if resource.is_custom else resource.verbs
 
 
@@ -158,7 +181,8 @@ def _subresources(resource: Resource) -> Iterable[str]:
     return sorted(resource.subresources)
 
 
-def _of_sub(resource: Resource, name: str) -> tuple[str, str, str, tuple[str, ...]]:
+def of_subresource(resource: Resource, name: str) -> tuple[str, str, str, tuple[str, ...]]:
+    """Group, version and kind of what a subresource reads and gives, and its verbs."""
     if name == STATUS:
         return resource.group, resource.version, resource.kind, ("get", "patch", "update")
     group_name, version, kind, verbs = _OF_OTHERS[name]
@@ -174,29 +198,28 @@ def _of_sub(resource: Resource, name: str) -> tuple[str, str, str, tuple[str, ..
 
 def aggregated(resources: Resources, *, core: bool, version: str) -> Object:
     """An APIGroupDiscoveryList: of `/api`, or of `/apis`."""
+    builtin, custom = _names(resources)
+    served: dict[tuple[str, str], list[Resource]] = {}
+    for resource in sorted(resources.every(), key=lambda one: one.plural):
+        served.setdefault((resource.group, resource.version), []).append(resource)
     items = []
-    for name, versions in resources.groups().items():
-        if bool(name) == core:
-            continue
+    for name in [""] if core else [*builtin, *custom]:
         shown = [
             {
                 "version": one,
-                "resources": [_aggregated(resource) for resource in resources.in_version(name, one)],
+                "resources": [_aggregated(resource) for resource in served[name, one]],
                 "freshness": "Current",
             }
-            for one in versions
+            for one in resources.groups()[name]
         ]
-        metadata: Object = {"creationTimestamp": None}
-        if name:
-            metadata["name"] = name
-        items.append({"metadata": metadata, "versions": shown})
+        items.append({"metadata": {"name": name} if name else {}, "versions": shown})
     return {"kind": _LIST, "apiVersion": f"{_GROUP}/{version}", "metadata": {}, "items": items}
 
 
 def _aggregated(resource: Resource) -> Object:
     found: Object = {
         "resource": resource.plural,
-        "responseKind": {"group": resource.group, "version": resource.version, "kind": resource.kind},
+        "responseKind": _response_kind(resource, resource.group, resource.version, resource.kind),
         "scope": "Namespaced" if resource.namespaced else "Cluster",
         "singularResource": resource.singular,
         "verbs": list(_verbs(resource)),
@@ -207,9 +230,16 @@ def _aggregated(resource: Resource) -> Object:
         found["categories"] = list(resource.categories)
     subresources = []
     for name in _subresources(resource):
-        group_name, version, kind, verbs = _of_sub(resource, name)
-        shown = {"group": group_name, "version": version, "kind": kind}
+        group_name, version, kind, verbs = of_subresource(resource, name)
+        shown = _response_kind(resource, group_name, version, kind, is_own=name not in _FOREIGN)
         subresources.append({"subresource": name, "responseKind": shown, "verbs": list(verbs)})
     if subresources:
         found["subresources"] = subresources
     return found
+
+
+def _response_kind(resource: Resource, group_name: str, version: str, kind: str, *, is_own: bool = True) -> Object:
+    """Built-in kinds leave out what follows from where they stand; custom ones do not."""
+    if is_own and not resource.is_custom:
+        group_name = version = ""
+    return {"group": group_name, "version": version, "kind": kind}
