@@ -7,19 +7,23 @@ from typing import Any
 
 from events.errors import ActionError
 from events.kube import objects
-from events.kube.api import Object, Resource
-from sensors import kubernetes_objects
+from events.kube.api import KubeApi, KubeError, Object, Resource
+from sensors import kubernetes_objects, workflow_options, workflow_retry
 from sensors.base import Firing, TriggerContext
 from sensors.kubernetes_changes import FIELD_MANAGER, MERGE
+from sensors.workflow_options import Options
 
 API_VERSION = "argoproj.io/v1alpha1"
 CHANGES = ("suspend", "resume", "stop", "terminate")
+RETRIED_BY = "events.argoproj.io/retried-by"
+"""Holds the firing that began the Workflow again."""
+NOT_FOUND = 404
 _LABELS = "workflows.argoproj.io/"
 _LEFT_OUT = ("archive-status", "completed", "creator", "phase", "workflow-archiving-status")
 _SHUTDOWN = {"stop": "Stop", "terminate": "Terminate"}
 
 
-async def change(operation: str, named: Object, context: TriggerContext) -> Object:
+async def change(operation: str, named: Object, context: TriggerContext, options: Options) -> Object:
     """Suspend, resume, stop or terminate the Workflow that `named` names; the changed one. ActionError otherwise."""
     kube = context.kube()
     resource, name, namespace = await _place(named, context)
@@ -34,31 +38,87 @@ async def change(operation: str, named: Object, context: TriggerContext) -> Obje
     elif operation == "suspend":
         patch = {"spec": {"suspend": True}}
     else:
-        patch = {"spec": {"suspend": None}}
-        if nodes := _resumed(workflow):
+        selector = dict(options).get("node-field-selector", "")
+        patch = {} if selector else {"spec": {"suspend": None}}
+        if nodes := _resumed(workflow, selector):
             patch["status"] = {"nodes": nodes}
+        elif selector:
+            raise ActionError(f"no suspended node of {name} is meant by {selector}")
     # The version that was looked at: nobody ended it meanwhile.
     patch["metadata"] = {"resourceVersion": workflow["metadata"].get("resourceVersion")}
     params = {"fieldManager": FIELD_MANAGER}
     return await kube.patch(resource, name, patch, content_type=MERGE, namespace=namespace, params=params)
 
 
-def _resumed(workflow: Object) -> dict[str, Any]:
-    """The suspend nodes that wait, ended."""
+def _resumed(workflow: Object, selector: str) -> dict[str, Any]:
+    """The suspend nodes that wait, ended; all of them, or those that are selected."""
     now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
     nodes = (workflow.get("status") or {}).get("nodes") or {}
     return {
         identity: {"phase": "Succeeded", "finishedAt": now}
         for identity, node in nodes.items()
-        if node.get("type") == "Suspend" and node.get("phase") == "Running"
+        if node.get("type") == "Suspend"
+        and node.get("phase") == "Running"
+        and (not selector or workflow_retry.is_selected(node, selector))
     }
 
 
-async def resubmit(named: Object, context: TriggerContext, firing: Firing) -> Object:
+async def retry(named: Object, context: TriggerContext, firing: Firing, options: Options) -> Object:
+    """Begin the Workflow that `named` names again where it failed; a repeated firing finds it begun (workflows H.2)."""
+    kube = context.kube()
+    resource, name, namespace = await _place(named, context)
+    workflow = await kube.get(resource, name, namespace=namespace)
+    notes = workflow["metadata"].get("annotations") or {}
+    if notes.get(RETRIED_BY) == firing.id:
+        return workflow
+    said = dict(options)
+    wanted = workflow_retry.Options(
+        "restart-successful" in said,
+        said.get("node-field-selector", ""),
+        dict(value for option, value in options if option == "parameter"),
+    )
+    now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    found = workflow_retry.retried(workflow, now, wanted)
+    if found.pods:
+        pods = await kube.resource("v1", "Pod")
+        for pod in found.pods:
+            await _delete(kube, pods, pod, namespace)
+    new = found.workflow
+    new["metadata"]["annotations"] = {**notes, RETRIED_BY: firing.id}
+    patch = merge_diff(workflow, new)
+    patch["metadata"]["resourceVersion"] = workflow["metadata"].get("resourceVersion")
+    params = {"fieldManager": FIELD_MANAGER}
+    return await kube.patch(resource, name, patch, content_type=MERGE, namespace=namespace, params=params)
+
+
+async def _delete(kube: KubeApi, resource: Resource, name: str, namespace: str | None) -> None:
+    try:
+        await kube.delete(resource, name, namespace=namespace)
+    except KubeError as error:
+        if error.status != NOT_FOUND:
+            raise
+
+
+def merge_diff(old: Object, new: Object) -> Object:
+    """The merge patch from one object to another."""
+    patch: Object = {key: None for key in old if key not in new}
+    for key, value in new.items():
+        before = old.get(key)
+        if isinstance(before, dict) and isinstance(value, dict):
+            if inner := merge_diff(before, value):
+                patch[key] = inner
+        elif key not in old or before != value:
+            patch[key] = value
+    return patch
+
+
+async def resubmit(named: Object, context: TriggerContext, firing: Firing, options: Options) -> Object:
     """A new Workflow like the one that `named` names; a repeated firing finds the one it made."""
     resource, name, namespace = await _place(named, context)
     former = await context.kube().get(resource, name, namespace=namespace)
-    return await kubernetes_objects.create(resubmitted(former), context, firing)
+    made = resubmitted(former)
+    workflow_options.apply(options, made)
+    return await kubernetes_objects.create(made, context, firing)
 
 
 def resubmitted(former: Object) -> Object:

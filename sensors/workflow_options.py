@@ -1,4 +1,4 @@
-"""The options of `argo submit` that change the Workflow, read and applied as that command does."""
+"""The options of the `argo` commands that mean something here, read and applied as those commands do."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ SCHEDULED = "workflows.argoproj.io/scheduled-time"
 Options = list[tuple[str, Any]]
 
 _SHORT: Mapping[str, str] = MappingProxyType({"p": "parameter", "l": "labels", "o": "output"})
-_KNOWN = (
+SUBMIT, RESUBMIT, RETRY, RESUME = "submit", "resubmit", "retry", "resume"
+_SUBMITTED = (
     "annotations",
     "entrypoint",
     "generate-name",
@@ -29,13 +30,28 @@ _KNOWN = (
     "serviceaccount",
     "strict",
 )
-_SWITCHES = ("strict",)
+_KNOWN: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        SUBMIT: _SUBMITTED,
+        "submit-from": _SUBMITTED,
+        RESUBMIT: ("output", "parameter"),
+        RETRY: ("node-field-selector", "output", "parameter", "restart-successful"),
+        RESUME: ("node-field-selector",),
+    }
+)
+"""By operation; others take none."""
+_SWITCHES = ("strict", "restart-successful")
 
 
-def parse(args: list[str]) -> Options:
+def has_options(operation: str) -> bool:
+    """Whether an operation takes any."""
+    return operation in _KNOWN
+
+
+def parse(args: list[str], operation: str = SUBMIT) -> Options:
     """Options in order, by their long names; UserError with the path of the one that cannot be used."""
     options = []
-    for index, name, value in _split(args):
+    for index, name, value in _split(args, operation):
         try:
             options.append((name, _value(name, value)))
         except (ValueError, InvalidEvent) as error:
@@ -66,18 +82,18 @@ def apply(options: Options, workflow: Object) -> None:
         arguments["parameters"] = [{"name": name, "value": value} for name, value in parameters.items()] + given
 
 
-def _split(args: list[str]) -> Iterator[tuple[int, str, str]]:
+def _split(args: list[str], operation: str) -> Iterator[tuple[int, str, str]]:
     """`--name=x`, `--name x`, `-p x`, `-px` as (index, long name, value)."""
-    rest = iter(enumerate(args))
+    rest, known = iter(enumerate(args)), _KNOWN[operation]
     for index, arg in rest:
         name, equals, value = arg[2:].partition("=")
         if not arg.startswith("--"):
             if not arg.startswith("-") or len(arg) < 2:
                 raise UserError(f"{arg!r} is not an option", path=f"args[{index}]")
             name, equals, value = _SHORT.get(arg[1], arg[:2]), arg[2:], arg[2:].removeprefix("=")
-        if name not in _KNOWN:
-            cure = did_you_mean(name, _KNOWN) or f"known here: {', '.join(_KNOWN)}"
-            raise UserError(f"option {arg!r} of argo submit is not supported", path=f"args[{index}]", cure=cure)
+        if name not in known:
+            cure = did_you_mean(name, known) or f"known here: {', '.join(known)}"
+            raise UserError(f"option {arg!r} of argo {operation} is not supported", path=f"args[{index}]", cure=cure)
         if not equals and name in _SWITCHES:
             value = "true"
         elif not equals:

@@ -13,16 +13,15 @@ from pydantic import Field
 from events.errors import ActionError, UserError
 from events.kube.api import Object
 from events.problems import Problems, did_you_mean
-from sensors import artifacts, base, kubernetes_objects, submit_options, workflow_operations
+from sensors import artifacts, base, kubernetes_objects, workflow_operations, workflow_options
 from sensors.artifacts.locations import ArtifactLocation
 from sensors.base import Firing, Result, TriggerContext
 from sensors.types import TriggerParameter
 
 SUBMIT = "submit"
 SUBMIT_FROM = "submit-from"
-RETRY = "retry"
-OPERATIONS = (SUBMIT, SUBMIT_FROM, "resubmit", RETRY, *workflow_operations.CHANGES)
-_NOT_RUN = "this version of Keryx describes operation {0!r}, but does not run it"
+RESUBMIT, RETRY = workflow_options.RESUBMIT, workflow_options.RETRY
+OPERATIONS = (SUBMIT, SUBMIT_FROM, RESUBMIT, RETRY, *workflow_operations.CHANGES)
 
 
 class ArgoWorkflowSpec(base.Spec):
@@ -33,7 +32,7 @@ class ArgoWorkflowSpec(base.Spec):
         SUBMIT, description="submit (default), submit-from, suspend, resubmit, retry, resume, terminate or stop."
     )
     parameters: list[TriggerParameter] | None = Field(None, description="Values written into the Workflow.")
-    args: list[str] | None = Field(None, description="Options of `argo submit`, such as --entrypoint=main.")
+    args: list[str] | None = Field(None, description="Options of the argo command, such as --entrypoint=main.")
 
 
 class ArgoWorkflowTrigger(base.Trigger[ArgoWorkflowSpec]):
@@ -52,17 +51,13 @@ class ArgoWorkflowTrigger(base.Trigger[ArgoWorkflowSpec]):
         operation = spec.operation or SUBMIT
         if operation not in OPERATIONS:
             problems.error("operation", f"unknown operation {operation!r}", did_you_mean(operation, OPERATIONS))
-        elif operation in (SUBMIT, SUBMIT_FROM):
+        elif workflow_options.has_options(operation):
             try:
-                submit_options.parse(spec.args or [])
+                workflow_options.parse(spec.args or [], operation)
             except UserError as error:
                 problems.error(error.path, error.message, error.cure)
         elif spec.args:
             problems.warn("args", f"options of `argo {operation}` are not known here, and have no effect")
-
-    @classmethod
-    def not_run(cls, spec: ArgoWorkflowSpec) -> str:
-        return _NOT_RUN.format(RETRY) if spec.operation == RETRY else ""
 
     async def fetch(self) -> str:
         return await self._artifact.load()
@@ -71,11 +66,22 @@ class ArgoWorkflowTrigger(base.Trigger[ArgoWorkflowSpec]):
         named, operation = kubernetes_objects.parse(resource), self.spec.operation or SUBMIT
         if operation in (SUBMIT, SUBMIT_FROM):
             return Result(value=await self._submit(named, operation, firing))
-        if operation == "resubmit":
-            return Result(value=await workflow_operations.resubmit(named, self.context, firing))
+        options = self._options(operation)
+        if operation == RESUBMIT:
+            return Result(value=await workflow_operations.resubmit(named, self.context, firing, options))
+        if operation == RETRY:
+            return Result(value=await workflow_operations.retry(named, self.context, firing, options))
         if operation in workflow_operations.CHANGES:
-            return Result(value=await workflow_operations.change(operation, named, self.context))
-        raise ActionError(self.not_run(self.spec) or f"unknown operation {operation!r}")
+            return Result(value=await workflow_operations.change(operation, named, self.context, options))
+        raise ActionError(f"unknown operation {operation!r}")
+
+    def _options(self, operation: str) -> workflow_options.Options:
+        if not workflow_options.has_options(operation):
+            return []
+        try:
+            return workflow_options.parse(self.spec.args or [], operation)
+        except UserError as error:
+            raise ActionError(str(error)) from error
 
     async def _submit(self, named: Object, operation: str, firing: Firing) -> Object:
         if operation == SUBMIT_FROM:
@@ -83,10 +89,7 @@ class ArgoWorkflowTrigger(base.Trigger[ArgoWorkflowSpec]):
         else:
             workflow = named
             _check_kind(workflow)
-        try:
-            submit_options.apply(submit_options.parse(self.spec.args or []), workflow)
-        except UserError as error:
-            raise ActionError(str(error)) from error
+        workflow_options.apply(self._options(operation), workflow)
         return await kubernetes_objects.create(workflow, self.context, firing)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.kube_world import WORKFLOWS, World, fire, served_world
+from support.kube_world import WORKFLOWS, World, fire, local_world, served_world
 
 from events.errors import ActionError, UserError
 from events.kube.api import KubeError, Object, Resource
@@ -21,12 +21,13 @@ OBJECT: dict[str, Any] = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {
 LIVE = {**OBJECT, "metadata": {**OBJECT["metadata"], "labels": {"live": "1"}}, "data": {"b": "old", "c": "3"}}
 
 
-@pytest.fixture(params=["memory", "client"])
+@pytest.fixture(params=["memory", "client", "server"])
 async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[World]:
     if request.param == "memory":
         yield World(MemoryKube())
         return
-    async with served_world(tmp_path) as world:
+    made = served_world(tmp_path) if request.param == "client" else local_world(tmp_path)
+    async with made as world:
         yield world
 
 
@@ -188,7 +189,7 @@ async def test_a_workflow_goes_on_and_so_do_its_waiting_nodes(world: World) -> N
     assert phases == {"w1-1": "Succeeded", "w1-2": "Succeeded", "w1-3": "Running"}
 
 
-@pytest.mark.parametrize("operation", ["suspend", "stop", "resume", "terminate", "resubmit"])
+@pytest.mark.parametrize("operation", ["suspend", "stop", "resume", "terminate", "resubmit", "retry"])
 async def test_a_workflow_that_is_not_there_is_an_error(world: World, operation: str) -> None:
     with pytest.raises(KubeError, match="not found"):
         await on_workflow(world, operation)
@@ -199,6 +200,62 @@ async def test_a_workflow_that_is_over_cannot_be_stopped(world: World) -> None:
     await world.kube.create(WORKFLOW | {"metadata": meta})
     with pytest.raises(ActionError, match=r'completed workflow: workflow: "w1", namespace: "ns"'):
         await on_workflow(world, "stop")
+
+
+async def test_a_workflow_begins_again_where_it_failed(world: World) -> None:
+    nodes = {
+        "w1": {"id": "w1", "name": "w1", "type": "Steps", "phase": "Failed", "children": ["w1-1"]},
+        "w1-1": {
+            "id": "w1-1",
+            "name": "w1[0]",
+            "type": "StepGroup",
+            "phase": "Failed",
+            "boundaryID": "w1",
+            "children": ["w1-2"],
+        },
+        "w1-2": {
+            "id": "w1-2",
+            "name": "w1[0].a",
+            "type": "Pod",
+            "phase": "Failed",
+            "boundaryID": "w1",
+            "templateName": "a",
+        },
+    }
+    status = {"phase": "Failed", "message": "child failed", "finishedAt": "2026-01-01T00:00:00Z", "nodes": nodes}
+    labels = {"workflows.argoproj.io/completed": "true"}
+    it = WORKFLOW | {
+        "metadata": WORKFLOW["metadata"] | {"labels": labels},
+        "spec": {"shutdown": "Stop"},
+        "status": status,
+    }
+    await world.kube.create(it)
+    pod = {"name": "w1-a-2", "namespace": "ns"}
+    spec = {"containers": [{"name": "main", "image": "busybox"}]}
+    await world.kube.create(
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "runner", "namespace": "ns"}}
+    )
+    await world.kube.create(
+        {"apiVersion": "v1", "kind": "Pod", "metadata": pod, "spec": {**spec, "serviceAccountName": "runner"}}
+    )
+    for _ in range(2):  # a repeated firing finds it begun
+        made = await on_workflow(world, "retry")
+        assert made["status"]["phase"] == ""
+        assert {name: node["phase"] for name, node in made["status"]["nodes"].items()} == {
+            "w1": "Running",
+            "w1-1": "Running",
+        }
+        assert "finishedAt" not in made["status"]
+        assert "shutdown" not in made["spec"]
+        assert "workflows.argoproj.io/completed" not in (made["metadata"].get("labels") or {})
+    with pytest.raises(KubeError, match="not found"):
+        await world.kube.get(await world.kube.resource("v1", "Pod"), "w1-a-2", namespace="ns")
+
+
+async def test_a_workflow_that_runs_cannot_begin_again(world: World) -> None:
+    await world.kube.create(WORKFLOW | {"spec": {}, "status": {"phase": "Running"}})
+    with pytest.raises(ActionError, match="Cannot retry a workflow in phase Running"):
+        await on_workflow(world, "retry")
 
 
 async def test_a_workflow_submitted_again_is_made_once_per_firing(world: World) -> None:
