@@ -79,6 +79,7 @@ class Client:
     def _act(self, act: Callable[[Any], T]) -> T:
         with extra("aws"):
             from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+            from botocore.parsers import ResponseParserError
         try:
             with self._lock:
                 if self._client is None:
@@ -87,7 +88,7 @@ class Client:
         except ClientError as error:
             details, meta = error.response.get("Error", {}), error.response.get("ResponseMetadata", {})
             raise Refused(str(error), meta.get("HTTPStatusCode", 0), str(details.get("Code", ""))) from error
-        except (BotoCoreError, HTTPClientError, OSError, ValueError) as error:
+        except (BotoCoreError, HTTPClientError, ResponseParserError, OSError, ValueError) as error:
             raise ActionError(f"{self._access.service}: {error}") from error
 
 

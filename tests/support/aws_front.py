@@ -35,10 +35,9 @@ async def _moto(_call: Call) -> web.Response | None:
 
 def refusal(code: str, status: int = 400, message: str = "no") -> web.Response:
     """What SQS says in its JSON protocol; the code as old clients know it."""
-    headers = {"x-amzn-query-error": f"{code};Sender", "Content-Type": "application/x-amz-json-1.0"}
-    return web.json_response(
-        {"__type": f"com.amazonaws.sqs#{code}", "message": message}, status=status, headers=headers
-    )
+    headers = {"x-amzn-query-error": f"{code};Sender"}
+    body = {"__type": f"com.amazonaws.sqs#{code}", "message": message}
+    return web.json_response(body, status=status, headers=headers, content_type="application/x-amz-json-1.0")
 
 
 @dataclass
