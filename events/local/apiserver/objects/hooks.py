@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from events.local.apiserver.access.refusals import invalid
+from events.local.apiserver.objects import errors
 from events.local.apiserver.resources import Resource
 from events.local.apiserver.validation import causes
 
@@ -97,7 +98,11 @@ class Hooks:
         if spec.get("type") == "ExternalName" or spec.get("clusterIP") == "None":
             prepare.with_address(it, "None")
             return
-        prepare.with_address(it, self.take_address(it))
+        try:
+            address = self.take_address(it)
+        except LookupError as error:
+            raise errors.internal(f"failed to allocate a serviceIP: {error}") from error
+        prepare.with_address(it, address)
 
     def give_back(self, resource: Resource, it: Object) -> None:
         """The service is gone, or was never made."""
