@@ -7,7 +7,6 @@ with botocore's own timeouts, and, being a daemon, keeps no process from ending.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import re
 import threading
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from typing import Any, TypeVar
 
 from events.errors import ActionError
 from events.extras import extra
+from events.threads import in_thread
 
 T = TypeVar("T")
 
@@ -72,7 +72,7 @@ class Client:
         """
         try:
             async with asyncio.timeout(seconds):
-                return await _in_thread(lambda: self._act(act))
+                return await in_thread(lambda: self._act(act), "aws")
         except TimeoutError as error:
             raise ActionError(f"{self._access.service}: no answer within {seconds:g} s") from error
 
@@ -106,36 +106,6 @@ class Latest:
         if self._client is None or access != self._access:
             self._access, self._client = access, Client(access, self._seconds)
         return self._client
-
-
-async def _in_thread(call: Callable[[], T]) -> T:
-    """The result of `call`; when the waiting is cancelled, the thread goes on and its result is dropped.
-
-    Not the loop's executor: at its end the process would wait for threads that hang.
-    """
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[T] = loop.create_future()
-
-    def settle(result: T | None, error: BaseException | None) -> None:
-        if future.done():
-            return
-        if error is not None:
-            future.set_exception(error)
-        else:
-            future.set_result(result)  # type: ignore[arg-type]  # None is a T when `call` returned it
-
-    def work() -> None:
-        result: T | None = None
-        failure: BaseException | None = None
-        try:
-            result = call()
-        except BaseException as error:  # noqa: BLE001 - raised where it is waited for
-            failure = error
-        with contextlib.suppress(RuntimeError):  # the loop is gone, and nobody waits
-            loop.call_soon_threadsafe(settle, result, failure)
-
-    threading.Thread(target=work, name="aws", daemon=True).start()
-    return await future
 
 
 def _make(access: Access, seconds: float) -> Any:
