@@ -42,6 +42,8 @@ bench: venv
 
 soak: venv
 	$(BIN)/pytest tests/chaos tests/e2e/test_chaos.py --soak -s --seeds "$(SEEDS)"
+	env -u KUBECONFIG KERYX_ALL_KUBECTLS=1 $(BIN)/pytest --soak tests/contract/kubernetes \
+		"tests/conformance/test_conformance.py::test_answers_are_upstreams_or_our_documented_ones[kubernetes_kubectl]"
 
 clean:
 	rm -rf .venv dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

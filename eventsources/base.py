@@ -88,6 +88,8 @@ class SourceContext:
     """To be called once the source listens: what makes it ready."""
     failed: Callable[[], None] = field(default=lambda: None)
     """To be called for what arrived and cannot become an event, so never reaches `emit`: it is counted."""
+    owns: Callable[[], bool] = field(default=lambda: True)
+    """Whether the event is still this process's: false once another replica may have taken it over."""
 
 
 class Kind(Generic[SpecT]):

@@ -175,6 +175,7 @@ class EventRunner:
             kube=shared.clients.kube,
             started=self._on_started,
             failed=self._processing_failed.inc,
+            owns=lambda: self._lease is None or self._lease.held,
         )
 
     async def _emit(self, data: bytes, *, id: str = "") -> None:

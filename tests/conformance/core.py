@@ -67,6 +67,8 @@ class Outcome:
     verdict: Verdict
     expected: Any = None
     got: Any = None
+    is_excusable: bool = True
+    """Whether a row of docs/differences.md may explain a failure."""
 
 
 class NotCovered(Exception):

@@ -25,10 +25,10 @@ def main(paths: list[str]) -> int:
     logging.disable()  # failing triggers are the subject of some cases
     report = running.Report()
     try:
-        for path in paths:
-            for case, outcome in running.run_all(list(read(Path(path)))):
-                if line := report.add(case, outcome):
-                    print(line, flush=True)
+        cases = [case for path in paths for case in read(Path(path))]
+        for case, outcome in running.run_all(cases):
+            if line := report.add(case, outcome):
+                print(line, flush=True)
     finally:
         WORKERS.close()
     print(*report.lines(), sep="\n")

@@ -9,18 +9,15 @@ import pytest
 import yaml
 from support.keryx import run_to_end
 
-WORKFLOW = {"apiVersion": "argoproj.io/v1alpha1", "kind": "Workflow", "metadata": {"name": "w"}}
 SENSOR: dict[str, Any] = {"apiVersion": "argoproj.io/v1alpha1", "kind": "Sensor", "metadata": {"name": "s"}}
 DEPENDENCY = {"name": "dep", "eventSourceName": "hooks", "eventName": "orders"}
 PULSAR = {"pulsar": {"url": "pulsar://h", "topic": "t", "payload": []}}
-RETRY = {"argoWorkflow": {"operation": "retry", "source": {"resource": WORKFLOW}}}
 
 
 @pytest.mark.parametrize(
     ("trigger", "path"),
     [
         ({"template": PULSAR}, "template.pulsar"),
-        ({"template": RETRY}, "template.argoWorkflow"),
         (
             {
                 "template": {"log": {}},

@@ -1,4 +1,4 @@
-"""The API server killed again and again under writers: what was confirmed is there, and a watch sees each version once."""
+"""The API server killed again and again under writers: what was confirmed is there, a watch sees each version once."""
 
 from __future__ import annotations
 

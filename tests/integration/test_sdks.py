@@ -81,3 +81,14 @@ async def test_a_call_of_aws_that_hangs_keeps_no_process_from_ending() -> None: 
     assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "True", "")
     assert time.monotonic() - started < 10
     server.close()
+
+
+def test_validating_every_kind_of_source_loads_no_sdk() -> None:
+    code = (
+        "import sys; from eventsources.registry import SOURCES;"
+        "[SOURCES.load(key).Spec for key in SOURCES];"
+        "sdks = ('asyncinotify', 'boto3', 'google.cloud', 'google.protobuf', 'grpc', 'kubernetes');"
+        "print([name for name in sdks if name in sys.modules])"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"

@@ -13,7 +13,6 @@ from typing import Any, Self
 
 import aiohttp
 import yaml
-
 from support.keryx import Keryx, until
 
 
@@ -23,9 +22,7 @@ class ApiServer:
     def __init__(self, directory: Path, *arguments: str) -> None:
         self.kubeconfig = directory / "kubeconfig"
         self.data = directory / "data"
-        self.process = Keryx(
-            directory, "apiserver", "--data", self.data, "--kubeconfig", self.kubeconfig, *arguments
-        )
+        self.process = Keryx(directory, "apiserver", "--data", self.data, "--kubeconfig", self.kubeconfig, *arguments)
 
     async def start(self) -> Self:
         """Ready when its kubeconfig is there."""

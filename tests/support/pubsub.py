@@ -105,7 +105,7 @@ def emulator() -> Iterator[Emulator]:
             try:
                 running.subscriptions()
                 break
-            except Exception:
+            except Exception:  # noqa: BLE001 - not up yet
                 assert process.poll() is None, "the emulator has ended"
                 assert time.monotonic() < deadline, "the emulator does not answer"
                 time.sleep(0.1)

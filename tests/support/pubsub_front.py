@@ -12,7 +12,7 @@ import json
 import os
 import tempfile
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -31,6 +31,15 @@ _STREAMED = "StreamingPull"
 @functools.cache
 def server_certificate() -> tuple[bytes, bytes, str]:
     """Key and certificate of `localhost`, and the file that gRPC of this process is told to trust from now on."""
+    key, pem = make_certificate()
+    path = Path(tempfile.mkdtemp(prefix="keryx-test-")) / "roots.pem"
+    path.write_bytes(pem)
+    os.environ["GRPC_DEFAULT_SSL_ROOTS_FILE_PATH"] = str(path)
+    return key, pem, str(path)
+
+
+def make_certificate() -> tuple[bytes, bytes]:
+    """Key and certificate of `localhost`."""
     key = rsa.generate_private_key(65537, 2048)
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
     now = datetime.now(UTC)
@@ -40,10 +49,7 @@ def server_certificate() -> tuple[bytes, bytes, str]:
     builder = builder.not_valid_after(now + timedelta(days=1)).add_extension(names, critical=False)
     certificate = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
     pem = certificate.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
-    path = Path(tempfile.mkdtemp(prefix="keryx-test-")) / "roots.pem"
-    path.write_bytes(pem)
-    os.environ["GRPC_DEFAULT_SSL_ROOTS_FILE_PATH"] = str(path)
-    return _pem(key), pem, str(path)
+    return _pem(key), pem
 
 
 def _pem(key: rsa.RSAPrivateKey) -> bytes:
@@ -76,7 +82,7 @@ class Front(grpc.GenericRpcHandler):
     """`keys` are accepted; `refusals` by method: a code and a message, instead of an answer."""
 
     def __init__(self, emulator: str) -> None:
-        self._channel = grpc.aio.insecure_channel(emulator)
+        self._emulator, self._channel = emulator, grpc.aio.insecure_channel(emulator)
         self.port = 0
         self.keys: dict[str, Any] = {}
         self.tokens: set[str] = set()
@@ -84,9 +90,8 @@ class Front(grpc.GenericRpcHandler):
         self.may_consume = True
         self.counts: Counter[str] = Counter()
         self.users: set[str] = set()
-        self.attempts = 0
-        """Said to be the number of each delivery, as with a dead-letter policy."""
-        self.on_request: Callable[[str, bytes], None] = lambda _method, _request: None
+        self.is_open = False
+        """Neither TLS nor credentials, and streams that end with their clients."""
         self._streams: set[asyncio.Task[Any]] = set()
 
     @property
@@ -114,8 +119,28 @@ class Front(grpc.GenericRpcHandler):
             return grpc.stream_stream_rpc_method_handler(functools.partial(self._stream, path))
         return grpc.unary_unary_rpc_method_handler(functools.partial(self._call, path, name))
 
+    async def _pull(self, requests: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """A stream made of single pulls: the emulator hands messages to streams long after their clients have died."""
+        from google.pubsub_v1 import types
+
+        first = types.StreamingPullRequest.deserialize(await anext(requests))
+        most = min(first.max_outstanding_messages or 100, 100)
+        wanted = types.PullRequest(subscription=first.subscription, max_messages=most)
+        pull = self._channel.unary_unary("/google.pubsub.v1.Subscriber/Pull")
+        while True:
+            try:
+                answer = await pull(types.PullRequest.serialize(wanted), timeout=2)
+            except grpc.aio.AioRpcError as error:
+                if error.code() is not grpc.StatusCode.DEADLINE_EXCEEDED:
+                    raise
+                continue
+            found = types.PullResponse.deserialize(answer).received_messages
+            yield bytes(types.StreamingPullResponse.serialize(types.StreamingPullResponse(received_messages=found)))
+
     async def _admit(self, name: str, context: Any) -> None:
         self.counts[name] += 1
+        if self.is_open:
+            return
         token = dict(context.invocation_metadata()).get("authorization", "").removeprefix("Bearer ")
         if token not in self.tokens:
             try:
@@ -125,11 +150,15 @@ class Front(grpc.GenericRpcHandler):
                 await context.abort(grpc.StatusCode.UNAUTHENTICATED, "Request had invalid authentication credentials.")
             self.users.add(said["iss"])
         if name in self.refusals:
-            await context.abort(*self.refusals[name])
+            from google.rpc import status_pb2
+
+            code, message = self.refusals[name]
+            # Google's servers say it twice, and the SDK reads acknowledgements' refusals here only.
+            status = status_pb2.Status(code=code.value[0], message=message).SerializeToString()
+            await context.abort(code, message, (("grpc-status-details-bin", status),))
 
     async def _call(self, path: str, name: str, request: bytes, context: Any) -> bytes:
         await self._admit(name, context)
-        self.on_request(name, request)
         try:
             if name == "TestIamPermissions":
                 return await self._rights(request, context)
@@ -152,13 +181,19 @@ class Front(grpc.GenericRpcHandler):
 
     async def _stream(self, path: str, requests: AsyncIterator[bytes], context: Any) -> AsyncIterator[bytes]:
         await self._admit(_STREAMED, context)
-        inner = self._channel.stream_stream(path)(requests)
+        if self.is_open:
+            async for answered in self._pull(requests):
+                yield answered
+            return
+        # A connection of its own, as the end of a stream is the end of its connection here.
+        own = grpc.aio.insecure_channel(self._emulator, [("grpc.use_local_subchannel_pool", 1)])
+        inner = own.stream_stream(path)(requests)
         answers: asyncio.Queue[bytes | Exception] = asyncio.Queue(100)
 
         async def pump() -> None:
             try:
                 async for answer in inner:
-                    await answers.put(self._numbered(answer))
+                    await answers.put(bytes(answer))
                 await answers.put(EOFError())
             except grpc.aio.AioRpcError as error:
                 await answers.put(error)
@@ -175,29 +210,24 @@ class Front(grpc.GenericRpcHandler):
             self._streams.discard(task)
             task.cancel()
             inner.cancel()
+            await own.close()
         if isinstance(answer, grpc.aio.AioRpcError):
             await context.abort(answer.code(), answer.details() or "")
         elif isinstance(answer, ConnectionError):
             await context.abort(grpc.StatusCode.UNAVAILABLE, "going away")
 
-    def _numbered(self, answer: bytes) -> bytes:
-        from google.pubsub_v1 import types
-
-        if not self.attempts:
-            return answer
-        parsed = types.StreamingPullResponse.deserialize(answer)
-        for one in parsed.received_messages:
-            one.delivery_attempt = self.attempts
-        return bytes(types.StreamingPullResponse.serialize(parsed))
-
 
 @asynccontextmanager
-async def front(emulator: str) -> AsyncIterator[Front]:
+async def front(emulator: str, *, is_open: bool = False) -> AsyncIterator[Front]:
     """A front on a free port of `localhost`."""
-    key, certificate, _ = server_certificate()
     found, server = Front(emulator), grpc.aio.server()
+    found.is_open = is_open
     server.add_generic_rpc_handlers((found,))
-    found.port = server.add_secure_port("localhost:0", grpc.ssl_server_credentials([(key, certificate)]))
+    if is_open:
+        found.port = server.add_insecure_port("localhost:0")
+    else:
+        key, certificate, _ = server_certificate()
+        found.port = server.add_secure_port("localhost:0", grpc.ssl_server_credentials([(key, certificate)]))
     await server.start()
     try:
         yield found

@@ -169,6 +169,11 @@ def test_an_object_that_is_too_deep_is_refused() -> None:
         kind("apiextensions.k8s.io", "CustomResourceDefinition").decode(body)
 
 
+MOUNTING = {"name": "a", "image": "a", "volumeMounts": [{"name": "v", "mountPath": "/v"}]}
+CLAIM = {
+    "metadata": {"name": "v"},
+    "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
+}
 DEPLOYMENT = {"selector": {"matchLabels": {"a": "b"}}, "template": template()}
 
 
@@ -206,6 +211,18 @@ DEPLOYMENT = {"selector": {"matchLabels": {"a": "b"}}, "template": template()}
             ['spec.containers[0].volumeMounts[0].name: Not found: "v"'],
         ),
         ("", "Pod", {"spec": {}}, ["spec.containers: Required value"]),
+        (
+            "apps",
+            "StatefulSet",
+            {"spec": {**DEPLOYMENT, "template": template(containers=[MOUNTING]), "volumeClaimTemplates": [CLAIM]}},
+            [],
+        ),
+        (
+            "apps",
+            "StatefulSet",
+            {"spec": {**DEPLOYMENT, "template": template(containers=[MOUNTING])}},
+            ['spec.template.spec.containers[0].volumeMounts[0].name: Not found: "v"'],
+        ),
         (
             "",
             "Service",
@@ -293,6 +310,14 @@ def test_a_job_is_told_from_others_by_its_uid() -> None:
     assert it["spec"]["selector"] == {"matchLabels": {"batch.kubernetes.io/controller-uid": "u"}}
     labels = it["spec"]["template"]["metadata"]["labels"]
     assert labels["batch.kubernetes.io/job-name"] == labels["job-name"] == "x"
+
+
+@pytest.mark.parametrize("name", ["PersistentVolume", "PersistentVolumeClaim"])
+def test_volumes_and_claims_begin_pending(name: str) -> None:
+    it = read("", name, spec={})
+    it["metadata"]["creationTimestamp"] = "2026-01-01T00:00:00Z"
+    prepare_in_place("", name, it)
+    assert it["status"]["phase"] == "Pending"
 
 
 def test_a_service_gets_an_address_and_what_follows() -> None:

@@ -11,7 +11,7 @@ from events.credentials import Credentials
 from events.errors import ActionError, UserError
 from events.kube.objects import SUFFIX_ALPHABET, is_label_value
 from events.logs import Log
-from sensors import kubernetes_objects, submit_options
+from sensors import kubernetes_objects, workflow_options
 from sensors.base import Firing, TriggerContext
 
 
@@ -152,7 +152,7 @@ def test_what_is_parsed_is_never_shared() -> None:
         (["--annotations", "a=b=c"], {"metadata": {"annotations": {"a": "b=c"}}}),
         (
             ["--scheduled-time", "2026-01-01T00:00:00Z"],
-            {"metadata": {"annotations": {submit_options.SCHEDULED: "2026-01-01T00:00:00Z"}}},
+            {"metadata": {"annotations": {workflow_options.SCHEDULED: "2026-01-01T00:00:00Z"}}},
         ),
         (["--strict=false", "--strict", "-o", "json", "--output=wide"], {}),
         *[
@@ -163,14 +163,14 @@ def test_what_is_parsed_is_never_shared() -> None:
 )
 def test_an_option_sets_its_field(args: list[str], expected: dict[str, Any]) -> None:
     workflow: dict[str, Any] = {}
-    submit_options.apply(submit_options.parse(args), workflow)
+    workflow_options.apply(workflow_options.parse(args), workflow)
     assert {name: value for name, value in workflow.items() if value} == expected
 
 
 def test_given_parameters_come_first_and_win() -> None:
     given = [{"name": "a", "value": "old"}, {"name": "b", "value": "kept"}]
     workflow = {"spec": {"arguments": {"parameters": given}}}
-    submit_options.apply(submit_options.parse(["-p", "c=1", "-p", "a=new", "-p", "a=newer"]), workflow)
+    workflow_options.apply(workflow_options.parse(["-p", "c=1", "-p", "a=new", "-p", "a=newer"]), workflow)
     found = [(one["name"], one["value"]) for one in workflow["spec"]["arguments"]["parameters"]]
     assert found == [("c", "1"), ("a", "newer"), ("b", "kept")]
 
@@ -194,10 +194,10 @@ def test_given_parameters_come_first_and_win() -> None:
 )
 def test_an_option_that_cannot_be_used_is_named(args: list[str], error: str) -> None:
     with pytest.raises(UserError, match=error):
-        submit_options.parse(args)
+        workflow_options.parse(args)
 
 
 @pytest.mark.parametrize("workflow", [{"spec": []}, {"metadata": 1}, {"spec": {"arguments": "x"}}])
 def test_a_workflow_without_place_for_an_option_is_an_error(workflow: dict[str, Any]) -> None:
     with pytest.raises(ActionError, match="is not an object"):
-        submit_options.apply(submit_options.parse(["-p", "a=b"]), workflow)
+        workflow_options.apply(workflow_options.parse(["-p", "a=b"]), workflow)

@@ -301,12 +301,13 @@ def test_a_dead_letter_trigger_that_is_not_run_is_listed() -> None:
         {"template": {"name": "a", "log": {}}, "dlqTrigger": {"template": {"name": "b", "pulsar": {}}}},
         {"template": {"name": "c", "argoWorkflow": workflow}, "policy": {"k8s": {"labels": {"a": "b"}}}},
         {"template": {"name": "d", "argoWorkflow": workflow | {"operation": "retry"}}},
+        {"template": {"name": "g", "kafka": {}}},
         {"template": {"name": "e", "k8s": {"operation": 5}}},
         {"template": {"name": "f", "log": {}, "pulsar": {}}},
         {},
     ]
     assert [problem.path for problem in validation.not_run(SensorSpec.parse({"triggers": raw}))] == [
         "triggers[0].dlqTrigger.template.pulsar",
-        "triggers[2].template.argoWorkflow",
-        "triggers[4].template.pulsar",
+        "triggers[3].template.kafka",
+        "triggers[5].template.pulsar",
     ]

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from conformance.core import same
+from conformance.core import Outcome, Verdict, same
 
 _PLACEHOLDER = re.compile(
     r"<(uid-\d+|uid|rv-\d+|list-rv|rv|time|age|old|suffix|token|cert|ca|continue|server|audience|admin|scheme"
@@ -30,7 +30,21 @@ _FORMS: Mapping[str, str] = {
 _UID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 _DUMP = ('"" is invalid: patch: Invalid value: "{', 'Invalid value: "{\\"apiVersion')
 _OPAQUE_HASH = re.compile(r"\?hash=[0-9A-F]+")
+_SHOWN = 300
 _SERVER = ("<server>", "kube-apiserver", "kube-controller-manager")
+
+
+Difference = tuple[int | None, str]
+"""The step of a case (None: the case as a whole), and what differs."""
+
+
+def judged(differences: Sequence[Difference], departures: Collection[int] | None = None) -> Outcome:
+    """The outcome of a case; only differences in the steps that a documented departure names are excusable."""
+    if not differences:
+        return Outcome(Verdict.SAME)
+    unexplained = [one for one in differences if departures is None or one[0] not in departures]
+    said = "; ".join(text if step is None else f"{step}{text}" for step, text in unexplained or differences)
+    return Outcome(Verdict.FAILED, "as recorded", said, is_excusable=departures is not None and not unexplained)
 
 
 @dataclass
@@ -39,7 +53,8 @@ class Comparison:
 
     uids: dict[str, str] = field(default_factory=dict)
     versions: dict[str, int] = field(default_factory=dict)
-    differences: list[str] = field(default_factory=list)
+    differences: list[Difference] = field(default_factory=list)
+    step: int | None = None
 
     def compare(self, wanted: Any, got: Any, where: str = "") -> None:
         """Note each difference."""
@@ -53,15 +68,19 @@ class Comparison:
         elif not same(wanted, got):
             self._note(where, wanted, got)
 
-    def end(self) -> list[str]:
-        """All differences; versions must rank as recorded."""
+    def end(self) -> list[Difference]:
+        """All differences; versions must rank as recorded, and what had two uids must have two."""
+        self.step = None
         ranked = [self.versions[name] for name in sorted(self.versions, key=lambda name: int(name[3:]))]
         if ranked != sorted(set(ranked)):
             self._note("versions", "in order", ranked)
+        if len(set(self.uids.values())) < len(self.uids):
+            self._note("uids", "each another", self.uids)
         return self.differences
 
     def _note(self, where: str, wanted: Any, got: Any) -> None:
-        self.differences.append(f"{where}: {json.dumps(wanted)[:300]} != {json.dumps(got, default=str)[:300]}")
+        said = f"{where}: {json.dumps(wanted)[:_SHOWN]} != {json.dumps(got, default=str)[:_SHOWN]}"
+        self.differences.append((self.step, said))
 
     def _objects(self, wanted: dict[str, Any], got: dict[str, Any], where: str) -> None:
         wanted = {self._key(key): value for key, value in wanted.items()}

@@ -14,6 +14,8 @@ Object = dict[str, Any]
 Key = TypeVar("Key", bound=Hashable)
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 30.0
+_DOUBLINGS = 10
+"""Enough to come to the longest pause."""
 
 
 class Objects(Protocol):
@@ -69,7 +71,7 @@ class Controller(Generic[Key]):
         self._waiting: dict[Key, None] = {}
         self._failures: dict[Key, tuple[int, str]] = {}
         self._is_needed = asyncio.Event()
-        self._later: set[asyncio.TimerHandle] = set()
+        self._later: dict[Key, asyncio.TimerHandle] = {}
         self._task: asyncio.Task[None] | None = None
 
     def wake(self, key: Key) -> None:
@@ -83,7 +85,7 @@ class Controller(Generic[Key]):
 
     async def close(self) -> None:
         """Stop; what was not done is done at the next start."""
-        for handle in self._later:
+        for handle in self._later.values():
             handle.cancel()
         if self._task is not None:
             self._task.cancel()
@@ -93,6 +95,7 @@ class Controller(Generic[Key]):
         """Work until there is nothing to do right now."""
         while self._waiting:
             await self._next()
+            await asyncio.sleep(0)  # work that waits for nothing must not keep the server from its requests
 
     async def _run(self) -> None:
         while True:
@@ -123,19 +126,23 @@ class Controller(Generic[Key]):
             else:
                 self._log.exception(says, error, key=str(key))
         self._failures[key] = (count + 1, text)
-        pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2**count)
+        pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** min(count, _DOUBLINGS))
         self.wake_in(pause, key)
 
     def wake_in(self, seconds: float, key: Key) -> None:
-        """Work on a key after a while."""
-        handle: asyncio.TimerHandle
+        """Work on a key after a while, or sooner if that was wanted before: a key waits once."""
+        loop = asyncio.get_running_loop()
+        earlier = self._later.get(key)
+        if earlier is not None:
+            if earlier.when() <= loop.time() + seconds:
+                return
+            earlier.cancel()
 
         def wake() -> None:
-            self._later.discard(handle)
+            del self._later[key]
             self.wake(key)
 
-        handle = asyncio.get_running_loop().call_later(seconds, wake)
-        self._later.add(handle)
+        self._later[key] = loop.call_later(seconds, wake)
 
     async def work(self, key: Key) -> None:
         """Bring what the key stands for where it should be; raise to come again."""

@@ -40,6 +40,8 @@ class Collector(Controller[Place]):
 
     def _changed(self, resource: Resource, old: Object | None, new: Object | None) -> None:
         if new is not None:
+            if old is not None and old["metadata"].get("ownerReferences") != new["metadata"].get("ownerReferences"):
+                self._wake_owners(_place(resource, new))
             self._note(resource, new)
             if new["metadata"].get("ownerReferences"):
                 self.wake(_place(resource, new))
@@ -50,11 +52,14 @@ class Collector(Controller[Place]):
         uid, place = old["metadata"].get("uid", ""), _place(resource, old)
         if self._alive.get(uid) == place:
             del self._alive[uid]
-        waiting = self._owners.get(place, set())
+        self._wake_owners(place)
         self._forget(place)
         for dependent in self._dependents.get(uid, ()):
             self.wake(dependent)
-        for owner in waiting:  # an owner may wait for just this one
+
+    def _wake_owners(self, place: Place) -> None:
+        """An owner may wait for just this one to go, or to let go of it."""
+        for owner in self._owners.get(place, ()):
             if owner in self._alive:
                 self.wake(self._alive[owner])
 
@@ -112,8 +117,10 @@ class Collector(Controller[Place]):
             await self._change_owners(resource, it, lambda one: one["uid"] in keep)
             return
         where = (resource, metadata.get("namespace", ""), metadata["name"])
-        has_waiting_dependents = bool(waiting) and bool(self._dependents.get(metadata["uid"]))
-        policy = "Foreground" if has_waiting_dependents else "Background"
+        dependents = self._dependents_of(it) if waiting else []
+        if any(_waits_for_dependents(one) for one in dependents):
+            await self._unblock(resource, it)  # they own each other: one must not wait, or both wait for ever
+        policy = "Foreground" if dependents else "Background"
         if ORPHAN in (metadata.get("finalizers") or ()):
             policy = "Orphan"
         elif FOREGROUND in (metadata.get("finalizers") or ()):
@@ -147,6 +154,28 @@ class Collector(Controller[Place]):
                 self.wake(place)
         if not is_held:
             await self._release(resource, it, FOREGROUND)
+
+    def _dependents_of(self, it: Object) -> list[Object]:
+        found = []
+        for place in self._dependents.get(it["metadata"]["uid"], ()):
+            kind = self._objects.resources.of_storage(place[0])
+            dependent = self._objects.get(kind, *place[1:]) if kind else None
+            if dependent is not None:
+                found.append(dependent)
+        return found
+
+    async def _unblock(self, resource: Resource, it: Object) -> None:
+        """Its owners no longer wait for it."""
+
+        def unblocked(found: Object) -> Object | None:
+            references = found["metadata"].get("ownerReferences") or []
+            free = [
+                {**one, "blockOwnerDeletion": False} if one.get("blockOwnerDeletion") else one for one in references
+            ]
+            return None if free == references else {**found, "metadata": {**found["metadata"], "ownerReferences": free}}
+
+        where = (resource, it["metadata"].get("namespace", ""), it["metadata"]["name"])
+        await self._objects.change(*where, unblocked, manager=MANAGER)
 
     async def _let_live(self, resource: Resource, it: Object) -> None:
         uid = it["metadata"]["uid"]

@@ -9,6 +9,7 @@ from events.local.apiserver.controllers.base import Controller, Object, Objects,
 from events.local.apiserver.objects.hooks import CLEANUP
 from events.local.apiserver.objects.life import EVERYTHING, timestamp
 from events.local.apiserver.resources import CUSTOM_VERBS, SCALE, STATUS, Column, Resource
+from events.local.apiserver.status import StatusError
 from events.local.apiserver.validation.custom import accepting
 from events.local.apiserver.validation.custom.resources import CustomResource, served, stored_version
 from events.logs import Log
@@ -77,7 +78,9 @@ class Definitions(Controller[str]):
             return None if status == (found.get("status") or {}) else {**found, "status": status}
 
         where = (self._resource, "", key)
-        await self._objects.change(*where, judged, manager=MANAGER, subresource=STATUS)
+        written = await self._objects.change(*where, judged, manager=MANAGER, subresource=STATUS)
+        if written is None or _names(written) == _names(it):
+            return  # no name has become free; two that are refused would wake each other for ever
         for other in others:
             conditions = (other.get("status") or {}).get("conditions") or ()
             is_refused = any(one["type"] == "NamesAccepted" and one["status"] == "False" for one in conditions)
@@ -98,11 +101,7 @@ class Definitions(Controller[str]):
         await self._objects.change(self._resource, "", name, told, manager=MANAGER, subresource=STATUS)
         mine = [one for one in self._objects.resources.every() if one.definition and _is_of(one, it)]
         if mine:
-            for found in self._objects.list(mine[0]):
-                metadata = found["metadata"]
-                if not metadata.get("deletionTimestamp"):
-                    where = (mine[0], metadata.get("namespace", ""), metadata["name"])
-                    await self._objects.delete(*where, uid=metadata["uid"])
+            await self._empty(mine[0])
             if self._objects.list(mine[0]):
                 return  # their finalizers hold it; the last removal wakes it
 
@@ -111,6 +110,24 @@ class Definitions(Controller[str]):
             return {**found, "metadata": {**found["metadata"], "finalizers": finalizers}}
 
         await self._objects.change(self._resource, "", name, released, manager=MANAGER)
+
+    async def _empty(self, resource: Resource) -> None:
+        """Delete all objects; what was refused is raised when all others are deleted."""
+        refused: StatusError | None = None
+        for found in self._objects.list(resource):
+            metadata = found["metadata"]
+            if not metadata.get("deletionTimestamp"):
+                where = (resource, metadata.get("namespace", ""), metadata["name"])
+                try:
+                    await self._objects.delete(*where, uid=metadata["uid"])
+                except StatusError as error:
+                    refused = error
+        if refused is not None:
+            raise refused
+
+
+def _names(it: Object) -> Any:
+    return (it.get("status") or {}).get("acceptedNames") or {}
 
 
 def _is_of(resource: Resource, it: Object) -> bool:

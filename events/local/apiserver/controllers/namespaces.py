@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from events.local.apiserver.controllers.base import Controller, Object, Objects, needed
@@ -36,11 +36,17 @@ class Namespaces(Controller[str]):
             self.wake(it["metadata"]["name"])
 
     async def make_first(self) -> None:
-        """The namespaces that are always there."""
+        """The namespaces that are always there. One that is refused, as by a webhook that is down, is tried again."""
         for name in ALWAYS:
-            if self._objects.get(self._resource, "", name) is None:
-                it = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
-                await self._objects.create(self._resource, it, manager="kube-apiserver")
+            try:
+                await self._make_always(name)
+            except StatusError as error:
+                self._again(name, error)
+
+    async def _make_always(self, name: str) -> None:
+        if self._objects.get(self._resource, "", name) is None:
+            it = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+            await self._objects.create(self._resource, it, manager="kube-apiserver")
 
     def _changed(self, resource: Resource, _old: Object | None, new: Object | None) -> None:
         it = new or _old
@@ -61,6 +67,8 @@ class Namespaces(Controller[str]):
         it = self._objects.get(self._resource, "", key)
         if it is None:
             self._ending.discard(key)
+            if key in ALWAYS:
+                await self._make_always(key)
         elif it["metadata"].get("deletionTimestamp"):
             self._ending.add(key)
             await self._end(key, it)
@@ -88,7 +96,9 @@ class Namespaces(Controller[str]):
         try:
             await self._objects.create(resource, it, manager=MANAGER)
         except StatusError as error:
-            if error.reason not in ("AlreadyExists", "Forbidden", "NotFound"):  # it is there, or its namespace is going
+            namespace = self._objects.get(self._resource, "", it["metadata"]["namespace"])
+            is_going = namespace is None or namespace["metadata"].get("deletionTimestamp")
+            if error.reason != "AlreadyExists" and not is_going:
                 raise
 
     # -- the end
@@ -107,11 +117,11 @@ class Namespaces(Controller[str]):
         if _FINALIZER in ((it.get("spec") or {}).get("finalizers") or ()):
             await self._objects.change(self._resource, "", name, released, manager=MANAGER, subresource="finalize")
 
-    async def _empty(self, namespace: str) -> tuple[dict[str, int], dict[str, int], str]:
+    async def _empty(self, namespace: str) -> tuple[dict[str, int], dict[str, int], list[str]]:
         """Delete everything in it. How many are left by resource and by finalizer, and what went wrong."""
         left: dict[str, int] = {}
         held: dict[str, int] = {}
-        failed = ""
+        failed: list[str] = []
         for resource in self._objects.resources.stored().values():
             if not resource.namespaced:
                 continue
@@ -121,16 +131,16 @@ class Namespaces(Controller[str]):
                     try:
                         await self._objects.delete(resource, namespace, metadata["name"], uid=metadata["uid"])
                     except StatusError as error:
-                        failed = str(error)
+                        failed.append(str(error))
             rest = self._objects.list(resource, namespace)
             if rest:
-                left[resource.qualified] = len(rest)
+                left[f"{resource.plural}.{resource.group}"] = len(rest)  # `pods.`: upstream writes the point always
             for found in rest:
                 for finalizer in found["metadata"].get("finalizers") or ():
                     held[finalizer] = held.get(finalizer, 0) + 1
         return left, held, failed
 
-    async def _report(self, name: str, left: Mapping[str, int], held: Mapping[str, int], failed: str) -> None:
+    async def _report(self, name: str, left: Mapping[str, int], held: Mapping[str, int], failed: Sequence[str]) -> None:
         now = timestamp(datetime.now(UTC))
         wanted = _conditions(left, held, failed)
 
@@ -150,16 +160,19 @@ class Namespaces(Controller[str]):
         await self._objects.change(self._resource, "", name, told, manager=MANAGER, subresource=STATUS)
 
 
-def _conditions(left: Mapping[str, int], held: Mapping[str, int], failed: str) -> list[tuple[str, str, str, str]]:
+def _conditions(
+    left: Mapping[str, int], held: Mapping[str, int], failed: Sequence[str]
+) -> list[tuple[str, str, str, str]]:
     """Type, status, reason and message of each, in upstream's words."""
     remaining = ", ".join(f"{name} has {count} resource instances" for name, count in sorted(left.items()))
     holding = ", ".join(f"{name} in {count} resource instances" for name, count in sorted(held.items()))
     discovered, parsed = "All resources successfully discovered", "All legacy kube types successfully parsed"
     deleted = "All content successfully deleted, may be waiting on finalization"
+    refused = f"Failed to delete all resource types, {len(failed)} remaining: {', '.join(sorted(failed))}"
     return [
         ("NamespaceDeletionDiscoveryFailure", "False", "ResourcesDiscovered", discovered),
         ("NamespaceDeletionGroupVersionParsingFailure", "False", "ParsedGroupVersions", parsed),
-        ("NamespaceDeletionContentFailure", "True", "ContentDeletionFailed", f"Failed to delete all: {failed}")
+        ("NamespaceDeletionContentFailure", "True", "ContentDeletionFailed", refused)
         if failed
         else ("NamespaceDeletionContentFailure", "False", "ContentDeleted", deleted),
         ("NamespaceContentRemaining", "True", "SomeResourcesRemain", f"Some resources are remaining: {remaining}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from events.local.apiserver.access.rbac import aggregation, bootstrap
 from events.local.apiserver.controllers.base import Controller, Object, Objects, needed
 from events.local.apiserver.resources import Resource
+from events.local.apiserver.status import StatusError
 from events.logs import Log
 
 _GROUP = "rbac.authorization.k8s.io"
@@ -12,6 +13,7 @@ _MANAGER = "kube-apiserver"
 _PAUSE = 0.02
 """Seconds in which changes of roles gather."""
 _ALL = "cluster roles"
+_FIRST = "bootstrap"
 
 
 class Roles(Controller[str]):
@@ -27,7 +29,17 @@ class Roles(Controller[str]):
         objects.follow(self._changed)
 
     async def make_first(self) -> None:
-        """The roles and bindings of a fresh cluster, and what an older data directory lost of them."""
+        """The roles and bindings of a fresh cluster, and what an older data directory lost of them.
+
+        When they are refused, by a webhook that is down, the server starts without and they are tried again.
+        """
+        try:
+            await self._reconcile()
+        except StatusError as error:
+            self._again(_FIRST, error)
+        self.wake(_ALL)
+
+    async def _reconcile(self) -> None:
         for wanted in bootstrap.objects():
             kind = self._objects.resources.of_kind(_GROUP, "v1", wanted["kind"])
             assert kind is not None
@@ -44,7 +56,6 @@ class Roles(Controller[str]):
                     lambda old, wanted=wanted: bootstrap.reconciled(old, wanted),  # type: ignore[misc]
                     manager=_MANAGER,
                 )
-        self.wake(_ALL)
 
     def _changed(self, resource: Resource, _old: Object | None, _new: Object | None) -> None:
         if resource is self._resource and not self._is_waiting:
@@ -53,7 +64,9 @@ class Roles(Controller[str]):
 
     async def work(self, key: str) -> None:
         """Write the rules of the roles that gather others'."""
-        del key
+        if key == _FIRST:
+            await self._reconcile()
+            return
         self._is_waiting = False
         for name, rules in aggregation.outdated(self._objects.list(self._resource)):
             it = {

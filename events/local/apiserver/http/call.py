@@ -70,7 +70,7 @@ class Call:
     @cached_property
     def form(self) -> Form:
         """Raises StatusError 406."""
-        return negotiation.negotiated(self.accept, is_watch=self.verb == "watch")
+        return negotiation.negotiated(self.accept, is_watch=self.verb == "watch", is_custom=self.resource.is_custom)
 
     @cached_property
     def now(self) -> datetime:

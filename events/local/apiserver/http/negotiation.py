@@ -28,8 +28,8 @@ class Form:
 
 
 @lru_cache(maxsize=256)
-def negotiated(accept: str, *, is_watch: bool = False) -> Form:
-    """Raises StatusError 406."""
+def negotiated(accept: str, *, is_watch: bool = False, is_custom: bool = False) -> Form:
+    """Raises StatusError 406; it says less about custom kinds."""
     is_known = False
     for media, parameters in _clauses(accept):
         if media == "*/*":
@@ -39,7 +39,7 @@ def negotiated(accept: str, *, is_watch: bool = False) -> Form:
         is_known = True
         if form := _form(media, parameters, is_watch=is_watch):
             return form
-    raise _unacceptable(is_known=is_known, is_watch=is_watch)
+    raise _unacceptable(is_known=is_known or is_custom, is_watch=is_watch)
 
 
 def _form(media: str, parameters: dict[str, str], *, is_watch: bool) -> Form | None:

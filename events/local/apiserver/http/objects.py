@@ -71,7 +71,9 @@ class Objects:
         shown = shapes.of_events(resource, form, include, time.time)
         key = (form, include, resource) if form.shape != "Table" else object()
         watch = watching.parse(resource, wanted, call.query, key, self._store.version)
-        response = web.StreamResponse(headers={"Content-Type": "application/json"})
+        response = web.StreamResponse(
+            headers={"Content-Type": "application/json", "Cache-Control": "no-cache, private", "Server": "keryx"}
+        )
         response.enable_chunked_encoding()
         responses.warn(response, call.warnings)
         await self._stream(call, response, watch, shown)

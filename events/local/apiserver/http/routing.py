@@ -47,6 +47,12 @@ class Router:
 
     async def serve(self, request: web.BaseRequest) -> web.StreamResponse:
         """Never raises but for a client that goes away."""
+        response = await self._answered(request)
+        if not response.prepared:
+            response.headers["Server"] = "keryx"  # not which libraries
+        return response
+
+    async def _answered(self, request: web.BaseRequest) -> web.StreamResponse:
         accept = request.headers.get("Accept", "")
         try:
             return await self._serve(request)

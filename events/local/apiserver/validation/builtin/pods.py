@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from events.local.apiserver import names
@@ -26,17 +26,18 @@ def pod(it: Object) -> list[Cause]:
     return spec(it["spec"], "spec")
 
 
-def template(it: Object, path: str) -> list[Cause]:
-    """What is wrong with a template of pods."""
+def template(it: Object, path: str, claimed: Collection[str] = ()) -> list[Cause]:
+    """What is wrong with a template of pods; `claimed`: volumes that each pod gets besides those it lists."""
     meta = it.get("metadata") or {}
     found = metadata.labels(f"{path}.metadata.labels", meta.get("labels"))
     found += metadata.check_annotations(f"{path}.metadata.annotations", meta.get("annotations"))
-    return found + spec(it.get("spec") or {}, f"{path}.spec")
+    return found + spec(it.get("spec") or {}, f"{path}.spec", claimed)
 
 
-def spec(it: Object, path: str) -> list[Cause]:
+def spec(it: Object, path: str, claimed: Collection[str] = ()) -> list[Cause]:
     """What is wrong with the specification of a pod."""
     found, volumes = _volumes(it.get("volumes") or (), f"{path}.volumes")
+    volumes |= set(claimed)
     taken: set[str] = set()
     if it.get("containers"):
         found += containers.check(it["containers"], f"{path}.containers", volumes, taken)

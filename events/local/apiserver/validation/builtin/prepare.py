@@ -62,6 +62,15 @@ def _pod(it: Object) -> None:
     it["status"] = {"phase": "Pending", "qosClass": quality(it)}
 
 
+def _claim(it: Object) -> None:
+    it["status"] = {"phase": "Pending"}
+
+
+def _volume(it: Object) -> None:
+    since = it["metadata"].get("creationTimestamp")
+    it["status"] = {"phase": "Pending"} | ({"lastPhaseTransitionTime": since} if since else {})
+
+
 def quality(it: Mapping[str, Any]) -> str:
     """The quality of service that follows from a pod's requests and limits of CPU and memory."""
     spec = it["spec"]
@@ -114,6 +123,8 @@ def with_address(it: Object, address: str) -> None:
 
 _CHANGES: Mapping[tuple[str, str], Callable[[Object], None]] = {
     ("", "Namespace"): _namespace,
+    ("", "PersistentVolume"): _volume,
+    ("", "PersistentVolumeClaim"): _claim,
     ("", "Pod"): _pod,
     ("apiextensions.k8s.io", "CustomResourceDefinition"): _definition,
     ("batch", "Job"): _job,

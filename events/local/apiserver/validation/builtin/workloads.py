@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from events.local.apiserver import quantities
@@ -58,7 +58,7 @@ def selector_update(it: Object, old: Object) -> list[Cause]:
     return causes.immutable("spec.selector", it["spec"].get("selector"), old["spec"].get("selector"))
 
 
-def _selected(spec: Object, kind: str) -> list[Cause]:
+def _selected(spec: Object, kind: str, claimed: Collection[str] = ()) -> list[Cause]:
     selector, template = spec.get("selector"), spec.get("template") or {}
     found: list[Cause] = []
     if selector is None:
@@ -71,7 +71,7 @@ def _selected(spec: Object, kind: str) -> list[Cause]:
     if not found and selector and not selectors.matches(selector, labels):
         says = "`selector` does not match template `labels`"
         found.append(causes.invalid("spec.template.metadata.labels", labels or None, says))
-    found += pods.template(template, "spec.template")
+    found += pods.template(template, "spec.template", claimed)
     restart = (template.get("spec") or {}).get("restartPolicy", "")
     if restart != "Always":
         found.append(causes.not_supported("spec.template.spec.restartPolicy", restart, ("Always",)))
@@ -147,7 +147,9 @@ def stateful_set(it: Object) -> list[Cause]:
         found.append(causes.invalid("spec.updateStrategy", shown, "must be 'RollingUpdate' or 'OnDelete'"))
     for key in ("replicas", "minReadySeconds", "revisionHistoryLimit"):
         found += causes.negative(f"spec.{key}", spec.get(key))
-    return found + _selected(spec, "statefulset")
+    claims = spec.get("volumeClaimTemplates") or ()
+    claimed = {(one.get("metadata") or {}).get("name", "") for one in claims}
+    return found + _selected(spec, "statefulset", claimed)
 
 
 def stateful_set_update(it: Object, old: Object) -> list[Cause]:
