@@ -1,4 +1,4 @@
-"""The addresses of services: each has its own, for as long as it lives."""
+"""The addresses and node ports of services: each has its own, for as long as it lives."""
 
 from __future__ import annotations
 
@@ -9,6 +9,49 @@ from typing import Any
 NETWORK = "10.96.0.0/12"
 _SPECIAL = 10
 """The first addresses are left to those who ask for them by name."""
+
+
+FIRST_PORT, LAST_PORT = 30_000, 32_767
+_WITH_PORTS = ("NodePort", "LoadBalancer")
+
+
+class PortPool:
+    """Gives out ports that every node listens on."""
+
+    def __init__(self, first: int = FIRST_PORT, last: int = LAST_PORT) -> None:
+        self._first, self._last, self._next = first, last, first
+        self._taken: set[int] = set()
+
+    def restore(self, existing: Iterable[Mapping[str, Any]]) -> None:
+        """Services that have theirs already."""
+        for it in existing:
+            self._taken |= ports_of(it)
+
+    def complete_in_place(self, it: dict[str, Any]) -> None:
+        """A service whose type asks for them gets those it does not name. Raises LookupError when none is left."""
+        spec = it.get("spec") or {}
+        if spec.get("type") in _WITH_PORTS and spec.get("allocateLoadBalancerNodePorts", True):
+            for port in spec.get("ports") or ():
+                if not port.get("nodePort"):
+                    port["nodePort"] = self._free()
+        self._taken |= ports_of(it)
+
+    def _free(self) -> int:
+        for _ in range(self._last - self._first + 1):
+            found, self._next = self._next, self._next + 1 if self._next < self._last else self._first
+            if found not in self._taken:
+                self._taken.add(found)
+                return found
+        raise LookupError("no port of nodes is left")
+
+    def give_back(self, it: Mapping[str, Any]) -> None:
+        """The service is gone."""
+        self._taken -= ports_of(it)
+
+
+def ports_of(it: Mapping[str, Any]) -> set[int]:
+    """The node ports of a service."""
+    return {one["nodePort"] for one in (it.get("spec") or {}).get("ports") or () if one.get("nodePort")}
 
 
 class AddressPool:

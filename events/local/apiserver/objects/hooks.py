@@ -87,11 +87,14 @@ class Hooks:
     def __init__(self) -> None:
         self.take_address: Callable[[Mapping[str, Any]], str] | None = None
         self.give_address_back: Callable[[str], None] | None = None
+        self.complete_ports_in_place: Callable[[Object], None] | None = None
+        self.give_ports_back: Callable[[Mapping[str, Any]], None] | None = None
 
     def complete_in_place(self, resource: Resource, it: Object) -> None:
-        """A new service gets its address."""
+        """A new service gets its address and ports. Raises StatusError 500 when there are none left."""
         if resource.storage != "services" or self.take_address is None:
             return
+        self.change_in_place(resource, it)
         from events.local.apiserver.validation.builtin import prepare
 
         spec = it.get("spec") or {}
@@ -104,8 +107,19 @@ class Hooks:
             raise errors.internal(f"failed to allocate a serviceIP: {error}") from error
         prepare.with_address(it, address)
 
+    def change_in_place(self, resource: Resource, it: Object) -> None:
+        """A service may have become one with ports. Raises StatusError 500."""
+        if resource.storage != "services" or self.complete_ports_in_place is None:
+            return
+        try:
+            self.complete_ports_in_place(it)
+        except LookupError as error:
+            raise errors.internal(f"failed to allocate a nodePort: {error}") from error
+
     def give_back(self, resource: Resource, it: Object) -> None:
         """The service is gone, or was never made."""
+        if resource.storage == "services" and self.give_ports_back is not None:
+            self.give_ports_back(it)
         if resource.storage == "services" and self.give_address_back is not None:
             address = (it.get("spec") or {}).get("clusterIP")
             if address and address != "None":

@@ -165,6 +165,8 @@ class Operations:
         new["metadata"] = dict(new["metadata"])
         life.carry_in_place(resource, new, old, subresource)
         hooks.carry_in_place(resource, new, old, subresource)
+        if not subresource:
+            self.hooks.change_in_place(resource, new)
         if not is_conditional:
             hooks.check_version(resource, name, subresource)
             new["metadata"]["resourceVersion"] = str(entry.version)
