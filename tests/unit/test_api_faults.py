@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
 from events.local.apiserver import faults
-from events.local.apiserver.controllers.services import AddressPool
+from events.local.apiserver.controllers.services import AddressPool, PortPool, Taken, ports_of
 from events.local.apiserver.faults import Faults
 from events.logs import Log
 
@@ -59,3 +60,29 @@ def test_each_service_has_an_address_of_its_own() -> None:
         pool.take({})
     pool.give_back(given[0])
     assert pool.take({}) == given[0]
+    with pytest.raises(Taken, match="already allocated"):
+        pool.take({"spec": {"clusterIP": given[0]}})
+
+
+def service(*ports: int | None, kind: str = "NodePort") -> dict[str, Any]:
+    return {"spec": {"type": kind, "ports": [{"nodePort": one} if one else {} for one in ports]}}
+
+
+def test_each_service_has_ports_of_its_own() -> None:
+    pool = PortPool(30_000, 30_003)
+    pool.restore([service(30_001)])
+    first, second = service(None, 30_000), service(None)
+    pool.complete_in_place(first)
+    pool.complete_in_place(second)
+    assert [ports_of(one) for one in (first, second)] == [{30_000, 30_002}, {30_003}]
+    with pytest.raises(LookupError):
+        pool.complete_in_place(service(None))
+    with pytest.raises(Taken, match="already allocated"):
+        pool.complete_in_place(service(30_001))
+    pool.complete_in_place(first, first)  # written again
+    pool.give_back(second, service(kind="ClusterIP"))
+    pool.complete_in_place(third := service(None))
+    assert ports_of(third) == {30_003}
+    plain = service(None, kind="ClusterIP")
+    pool.complete_in_place(plain)
+    assert not ports_of(plain)

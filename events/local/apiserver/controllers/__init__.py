@@ -16,7 +16,7 @@ from events.local.apiserver.controllers.collecting import Collector
 from events.local.apiserver.controllers.definitions import Definitions
 from events.local.apiserver.controllers.namespaces import Namespaces
 from events.local.apiserver.controllers.roles import Roles
-from events.local.apiserver.controllers.services import AddressPool, PortPool
+from events.local.apiserver.controllers.services import AddressPool, PortPool, Taken
 from events.local.apiserver.objects.hooks import Hooks
 from events.logs import Log
 
@@ -39,6 +39,7 @@ async def start(objects: Objects, authority: str, tokens: Tokens, log: Log, hook
     pool = AddressPool()
     pool.restore(objects.list(needed(objects.resources, "", "services")))
     hooks.take_address, hooks.give_address_back = pool.take, pool.give_back
+    hooks.taken = Taken
     ports = PortPool()
     ports.restore(objects.list(needed(objects.resources, "", "services")))
     hooks.complete_ports_in_place, hooks.give_ports_back = ports.complete_in_place, ports.give_back

@@ -15,6 +15,10 @@ FIRST_PORT, LAST_PORT = 30_000, 32_767
 _WITH_PORTS = ("NodePort", "LoadBalancer")
 
 
+class Taken(Exception):
+    """Another service has it: field, value and what is to be said."""
+
+
 class PortPool:
     """Gives out ports that every node listens on."""
 
@@ -27,14 +31,20 @@ class PortPool:
         for it in existing:
             self._taken |= ports_of(it)
 
-    def complete_in_place(self, it: dict[str, Any]) -> None:
-        """A service whose type asks for them gets those it does not name. Raises LookupError when none is left."""
+    def complete_in_place(self, it: dict[str, Any], old: Mapping[str, Any] | None = None) -> None:
+        """A service whose type asks for them gets those it does not name.
+
+        Raises Taken when another one has those it names, LookupError when none is left.
+        """
+        named = ports_of(it) - ports_of(old or {})
+        if others := sorted(named & self._taken):
+            raise Taken("spec.ports[0].nodePort", others[0], "provided port is already allocated")
+        self._taken |= named
         spec = it.get("spec") or {}
         if spec.get("type") in _WITH_PORTS and spec.get("allocateLoadBalancerNodePorts", True):
             for port in spec.get("ports") or ():
                 if not port.get("nodePort"):
                     port["nodePort"] = self._free()
-        self._taken |= ports_of(it)
 
     def _free(self) -> int:
         for _ in range(self._last - self._first + 1):
@@ -44,9 +54,9 @@ class PortPool:
                 return found
         raise LookupError("no port of nodes is left")
 
-    def give_back(self, it: Mapping[str, Any]) -> None:
-        """The service is gone."""
-        self._taken -= ports_of(it)
+    def give_back(self, it: Mapping[str, Any], new: Mapping[str, Any] | None = None) -> None:
+        """The service is gone, or has become another."""
+        self._taken -= ports_of(it) - ports_of(new or {})
 
 
 def ports_of(it: Mapping[str, Any]) -> set[int]:
@@ -70,9 +80,12 @@ class AddressPool:
                 self._taken.add(address)
 
     def take(self, it: Mapping[str, Any]) -> str:
-        """An address for a service; the one it asks for, whoever has it. Raises LookupError when none is left."""
+        """An address for a service; the one it asks for. Raises Taken when another has it, LookupError without any."""
         wanted = (it.get("spec") or {}).get("clusterIP")
         if wanted:
+            if wanted in self._taken:
+                says = f"failed to allocate IP {wanted}: provided IP is already allocated"
+                raise Taken("spec.clusterIPs", [wanted], says)
             self._taken.add(wanted)
             return str(wanted)
         size = self._network.num_addresses

@@ -8,6 +8,7 @@ from typing import Any
 from events.local.apiserver.access.refusals import invalid
 from events.local.apiserver.objects import errors
 from events.local.apiserver.resources import Resource
+from events.local.apiserver.status import StatusError
 from events.local.apiserver.validation import causes
 
 Object = dict[str, Any]
@@ -87,14 +88,16 @@ class Hooks:
     def __init__(self) -> None:
         self.take_address: Callable[[Mapping[str, Any]], str] | None = None
         self.give_address_back: Callable[[str], None] | None = None
-        self.complete_ports_in_place: Callable[[Object], None] | None = None
-        self.give_ports_back: Callable[[Mapping[str, Any]], None] | None = None
+        self.complete_ports_in_place: Callable[[Object, Object | None], None] | None = None
+        self.give_ports_back: Callable[[Mapping[str, Any], Mapping[str, Any] | None], None] | None = None
+        self.taken: type[Exception] = LookupError
+        """What both raise when a service asks for what another one has: field, value, text."""
 
     def complete_in_place(self, resource: Resource, it: Object) -> None:
         """A new service gets its address and ports. Raises StatusError 500 when there are none left."""
         if resource.storage != "services" or self.take_address is None:
             return
-        self.change_in_place(resource, it)
+        self.change_in_place(resource, it, None)
         from events.local.apiserver.validation.builtin import prepare
 
         spec = it.get("spec") or {}
@@ -103,24 +106,40 @@ class Hooks:
             return
         try:
             address = self.take_address(it)
+        except self.taken as error:
+            self.give_back(resource, {**it, "spec": {**spec, "clusterIP": ""}})
+            raise _taken(resource, it, error) from error
         except LookupError as error:
             raise errors.internal(f"failed to allocate a serviceIP: {error}") from error
         prepare.with_address(it, address)
 
-    def change_in_place(self, resource: Resource, it: Object) -> None:
-        """A service may have become one with ports. Raises StatusError 500."""
+    def change_in_place(self, resource: Resource, it: Object, old: Object | None) -> None:
+        """A service may have become one with ports. Raises StatusError 422 and 500."""
         if resource.storage != "services" or self.complete_ports_in_place is None:
             return
         try:
-            self.complete_ports_in_place(it)
+            self.complete_ports_in_place(it, old)
+        except self.taken as error:
+            raise _taken(resource, it, error) from error
         except LookupError as error:
             raise errors.internal(f"failed to allocate a nodePort: {error}") from error
+
+    def changed(self, resource: Resource, old: Object, new: Object) -> None:
+        """A service was written anew: ports that it has no longer are free."""
+        if resource.storage == "services" and self.give_ports_back is not None:
+            self.give_ports_back(old, new)
 
     def give_back(self, resource: Resource, it: Object) -> None:
         """The service is gone, or was never made."""
         if resource.storage == "services" and self.give_ports_back is not None:
-            self.give_ports_back(it)
+            self.give_ports_back(it, None)
         if resource.storage == "services" and self.give_address_back is not None:
             address = (it.get("spec") or {}).get("clusterIP")
             if address and address != "None":
                 self.give_address_back(address)
+
+
+def _taken(resource: Resource, it: Object, error: Exception) -> StatusError:
+    field, value, says = error.args
+    name = it["metadata"].get("name", "")
+    return invalid(resource.group, resource.kind, name, [causes.invalid(field, value, says)])

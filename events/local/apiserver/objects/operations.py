@@ -166,7 +166,7 @@ class Operations:
         life.carry_in_place(resource, new, old, subresource)
         hooks.carry_in_place(resource, new, old, subresource)
         if not subresource:
-            self.hooks.change_in_place(resource, new)
+            self.hooks.change_in_place(resource, new, old)
         if not is_conditional:
             hooks.check_version(resource, name, subresource)
             new["metadata"]["resourceVersion"] = str(entry.version)
@@ -190,6 +190,7 @@ class Operations:
             self.hooks.give_back(resource, old)
         elif not same(old, new):
             self.put(resource, new, entry)
+            self.hooks.changed(resource, old, new)
 
     def put(self, resource: Resource, it: Object, old: Entry | None) -> None:
         """Store an object as it is; it gets its version in place. Wait with `store.settled`."""
