@@ -337,6 +337,14 @@ def test_a_service_that_is_applied_again_keeps_its_address() -> None:
     assert new["spec"] == old["spec"]
 
 
+@pytest.mark.parametrize(("number", "left"), [(30080, {}), (30081, {"nodePort": 30081})])
+def test_a_service_that_goes_inside_loses_the_ports_it_was_given(number: int, left: dict[str, int]) -> None:
+    old = read("", "Service", spec={"ports": [{"port": 80, "nodePort": 30080}], "type": "NodePort"})
+    new = read("", "Service", spec={"ports": [{"port": 80, "nodePort": number}], "type": "ClusterIP"})
+    prepare_change_in_place("", "Service", new, old)
+    assert new["spec"]["ports"] == [{"port": 80, "protocol": "TCP", "targetPort": 80, **left}]
+
+
 def test_an_event_is_one_object_in_two_groups() -> None:
     old = read(
         "", "Event", involvedObject={"kind": "Pod", "namespace": "d"}, message="m", count=2, reportingComponent="x.io/y"

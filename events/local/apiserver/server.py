@@ -43,7 +43,7 @@ from events.logs import Log
 _BACKLOG = 512
 _RENEW_SECONDS = 24 * 3600.0
 _KEEP_ALIVE = 300.0
-_STOP_SECONDS = 2.0
+_STOP_SECONDS, _IDLE_SECONDS = 2.0, 0.1
 LOOPBACK = "127.0.0.1"
 
 
@@ -162,9 +162,10 @@ class Server:
         self._renewing.cancel()
         await asyncio.gather(self._renewing, return_exceptions=True)
         await self._controllers.close()
+        self._web.pre_shutdown()  # who asks nothing is let go
         await self._web.shutdown(_STOP_SECONDS)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_STOP_SECONDS):
+        with contextlib.suppress(TimeoutError):  # of clients that keep connections without asking anything
+            async with asyncio.timeout(_IDLE_SECONDS):
                 await self._socket.wait_closed()
         await self._admission.close()
         await self._store.close()

@@ -152,6 +152,10 @@ def test_node_ports(kubectl: Terminal) -> None:
     numbers = [one["spec"]["ports"][0].get("nodePort") for one in kubectl.json("get svc")["items"]]
     assert all(30000 <= number <= 32767 for number in numbers)
     assert len(set(numbers)) == 2
+    kubectl.does("""patch service a -p '{"spec": {"type": "ClusterIP"}}'""")
+    assert "nodePort" not in kubectl.json("get service a")["spec"]["ports"][0]
+    kubectl.does("""patch service a -p '{"spec": {"type": "NodePort"}}'""")
+    assert kubectl.json("get service a")["spec"]["ports"][0]["nodePort"]
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ _WITH_PORTS = ("NodePort", "LoadBalancer")
 
 
 class Taken(Exception):
-    """Another service has it: field, value and what is to be said."""
+    """Another service has it, or nobody may: field, value and what is to be said."""
 
 
 class PortPool:
@@ -37,6 +37,9 @@ class PortPool:
         Raises Taken when another one has those it names, LookupError when none is left.
         """
         named = ports_of(it) - ports_of(old or {})
+        if outside := sorted(one for one in named if not self._first <= one <= self._last):
+            says = f"provided port is not in the valid range. The range of valid ports is {self._first}-{self._last}"
+            raise Taken("spec.ports[0].nodePort", outside[0], says)
         if others := sorted(named & self._taken):
             raise Taken("spec.ports[0].nodePort", others[0], "provided port is already allocated")
         self._taken |= named

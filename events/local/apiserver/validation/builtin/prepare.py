@@ -37,6 +37,8 @@ def prepare_change_in_place(group: str, kind: str, it: Object, old: Mapping[str,
 def _kept_address(it: Object, old: Mapping[str, Any]) -> None:
     """A client that sends a service as it once wrote it keeps the address and ports that it was given."""
     spec, before = it["spec"], old["spec"]
+    if spec.get("type") == "ClusterIP" and before.get("type") in ("LoadBalancer", "NodePort"):
+        _drop_node_ports(spec, before)
     if "ExternalName" in (spec.get("type"), before.get("type")):
         return
     for key in ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"):
@@ -48,6 +50,13 @@ def _kept_address(it: Object, old: Mapping[str, Any]) -> None:
             number = given.get((port.get("port"), port.get("protocol")))
             if number and not port.get("nodePort"):
                 port["nodePort"] = number
+
+
+def _drop_node_ports(spec: Object, before: Mapping[str, Any]) -> None:
+    """They go with the type that they were given for, unless the client says something about them."""
+    given = spec.get("ports") or ()
+    if [one.get("nodePort") for one in given] == [one.get("nodePort") for one in before.get("ports") or ()]:
+        spec["ports"] = [{key: value for key, value in one.items() if key != "nodePort"} for one in given]
 
 
 def _namespace(it: Object) -> None:
