@@ -90,11 +90,12 @@ class NatsTrigger(base.Trigger[NatsSpec]):
         client = await self._connected(spec)
         if len(message) > client.max_payload:
             raise ParameterError(f"the message has {len(message)} bytes, and the server takes {client.max_payload}")
-        is_sent = False
+        # One of several servers that was away while it connected is an error from before.
+        is_sent, before = False, client.last_error
         try:
             await client.publish(spec.subject, message)
             await _confirmed(client)
-            is_sent = client.last_error is None
+            is_sent = client.last_error is before
         except (Error, OSError, RuntimeError) as error:
             raise ActionError(f"{_shown(spec.url)}: {error or type(error).__name__}") from error
         finally:

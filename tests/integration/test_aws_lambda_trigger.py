@@ -192,7 +192,7 @@ async def test_a_function_that_hangs_holds_up_nobody(tmp_path: Path, monkeypatch
         await asyncio.sleep(30)
         raise AssertionError
 
-    monkeypatch.setattr(aws_lambda, "_SHORT_SECONDS", 0.5)
+    monkeypatch.setattr(aws_lambda, "_SHORT_SECONDS", 2.0)
     async with stand_in(hang) as (url, _):
         monkeypatch.setenv("AWS_ENDPOINT_URL_LAMBDA", url)
         one = trigger(tmp_path, invocationType="Event")
@@ -204,5 +204,5 @@ async def test_a_function_that_hangs_holds_up_nobody(tmp_path: Path, monkeypatch
             longest, last = max(longest, loop.time() - last), loop.time()
         with pytest.raises(ActionError, match=r"no answer within|timed out|Read timeout"):
             await running
-        assert loop.time() - started < 5
-        assert longest < 0.4, "the loop was held up"
+        assert loop.time() - started < 10
+        assert longest < 1.5, "the loop was held up"
