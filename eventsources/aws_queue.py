@@ -17,6 +17,7 @@ from events import aws
 from events.backoff import Endless
 from events.errors import ActionError, BusError, InvalidEvent, KeryxError, TooLarge
 from eventsources.base import SourceContext
+from eventsources.holding import Outage
 from eventsources.unusable import Unusable
 
 WAIT_SECONDS = 3
@@ -204,7 +205,7 @@ class QueueReader:
         self._queue = Queue(settings, access)
         self._is_fifo = settings.name.endswith(".fifo")
         self._unusable = Unusable(context.log)
-        self._is_held = False
+        self._outage = Outage(context.log, "messages")
 
     async def run(self) -> None:
         """ActionError for what the queue or its service says, CredentialError for a missing secret."""
@@ -280,21 +281,12 @@ class QueueReader:
                 self._unusable.found(message.id, error, "left on the queue")
                 return False
             except BusError as error:
-                self._hold(error)
+                self._outage.note(error)
                 await asyncio.sleep(pauses.next())
             else:
-                self._hold(None)
+                self._outage.note(None)
                 return True
         return False
-
-    def _hold(self, error: BusError | None) -> None:
-        """Say when the bus stops and begins to take messages."""
-        if error is not None and not self._is_held:
-            text = "The bus does not take messages; they are held, and tried until it does"
-            self._context.log.warning(text, reason=error)
-        elif error is None and self._is_held:
-            self._context.log.info("The bus takes messages again")
-        self._is_held = error is not None
 
     async def _keep(self, batch: _Batch) -> None:
         """While some of the batch wait: keep them from others, and delete those that have been handled."""

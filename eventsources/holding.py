@@ -1,4 +1,4 @@
-"""Events of an outside that keeps nothing for us: they are held until the bus takes them."""
+"""What is held until the bus takes it. `Holding` does it all, for an outside that keeps nothing for us."""
 
 from __future__ import annotations
 
@@ -6,8 +6,27 @@ import asyncio
 
 from events.backoff import Endless
 from events.errors import BusError, InvalidEvent, TooLarge
+from events.logs import Log
 from eventsources.base import SourceContext
 from eventsources.unusable import Unusable
+
+
+class Outage:
+    """Says when the bus stops and begins to take events: once for each change."""
+
+    def __init__(self, log: Log, what: str) -> None:
+        """`what` is held meanwhile."""
+        self._log, self._what = log, what
+        self._is_held = False
+
+    def note(self, error: BusError | None) -> None:
+        """How the last attempt went."""
+        if error is not None and not self._is_held:
+            text = f"The bus does not take {self._what}; they are held, and tried until it does"
+            self._log.warning(text, reason=error)
+        elif error is None and self._is_held:
+            self._log.info(f"The bus takes {self._what} again")
+        self._is_held = error is not None
 
 
 class Holding:
@@ -15,7 +34,7 @@ class Holding:
 
     def __init__(self, context: SourceContext) -> None:
         self._context, self._unusable = context, Unusable(context.log)
-        self._is_held = False
+        self._outage = Outage(context.log, "events")
 
     async def emit(self, data: bytes, id: str) -> None:
         """Returns once the bus has it, or has said that it never will; a repeat has the same `id`."""
@@ -27,17 +46,8 @@ class Holding:
                 self._unusable.found(id, error, "dropped")
                 return
             except BusError as error:
-                self._say(error)
+                self._outage.note(error)
                 await asyncio.sleep(pauses.next())
             else:
-                self._say(None)
+                self._outage.note(None)
                 return
-
-    def _say(self, error: BusError | None) -> None:
-        """When the bus stops and begins to take events."""
-        if error is not None and not self._is_held:
-            text = "The bus does not take events; they are held, and tried until it does"
-            self._context.log.warning(text, reason=error)
-        elif error is None and self._is_held:
-            self._context.log.info("The bus takes events again")
-        self._is_held = error is not None

@@ -18,6 +18,7 @@ from typing import Any
 from events.backoff import Endless
 from events.errors import ActionError, BusError, EventError, InvalidEvent, TooLarge
 from eventsources.base import SourceContext
+from eventsources.holding import Outage
 from eventsources.pubsub_client import Subscriber, translate
 from eventsources.unusable import Unusable
 
@@ -111,7 +112,8 @@ class Pull:
         }
         self._workers: list[asyncio.Task[None]] = []
         self._unusable = Unusable(context.log)
-        self._is_held = self._is_ack_refused = False
+        self._outage = Outage(context.log, "messages")
+        self._is_ack_refused = False
 
     async def run(self, watch: Callable[[], Any]) -> None:
         """Until the stream ends, which is an ActionError, or `watch` does. Cancelled, it settles what it has."""
@@ -181,13 +183,13 @@ class Pull:
                 self._put_aside(message, error)
                 return True
             except BusError as error:
-                self._hold(error)
+                self._outage.note(error)
                 with suppress(TimeoutError):
                     await asyncio.wait_for(inbox.closing.wait(), pauses.next())
                 if inbox.closing.is_set():
                     return False
             else:
-                self._hold(None)
+                self._outage.note(None)
                 # Known at once but for a subscription with exactly-once delivery.
                 message.ack_with_response().add_done_callback(self._on_ack)
                 return True
@@ -209,15 +211,6 @@ class Pull:
         if error is not None and not self._is_ack_refused:
             self._context.log.warning("An acknowledgement is refused; the message comes again", reason=_words(error))
         self._is_ack_refused = error is not None
-
-    def _hold(self, error: BusError | None) -> None:
-        """Say when the bus stops and begins to take messages."""
-        if error is not None and not self._is_held:
-            text = "The bus does not take messages; they are held, and tried until it does"
-            self._context.log.warning(text, reason=error)
-        elif error is None and self._is_held:
-            self._context.log.info("The bus takes messages again")
-        self._is_held = error is not None
 
 
 def _tell_end(loop: asyncio.AbstractEventLoop, ended: asyncio.Future[BaseException | None], future: Any) -> None:

@@ -124,7 +124,10 @@ class Signatures:
             signature = base64.b64decode(text(message, "Signature"), validate=True)
         except (binascii.Error, ValueError) as error:
             raise Forged("Signature is not base64") from error
-        key = await self._key(self._places.check(text(message, "SigningCertURL"), "SigningCertURL"))
+        url = self._places.check(text(message, "SigningCertURL"), "SigningCertURL")
+        if url.query_string or url.fragment:  # else one certificate has any number of URLs, each kept and fetched
+            raise Forged("SigningCertURL is not that of a certificate")
+        key = await self._key(url)
         try:
             key.verify(signature, signed, PKCS1v15(), algorithm())
         except InvalidSignature as error:

@@ -23,6 +23,7 @@ from eventsources.aws_fields import AwsFields
 from eventsources.base import Source, SourceContext
 from eventsources.fields import Hook, require
 from eventsources.sns_messages import Forged, Places, Signatures, text
+from eventsources.unusable import Unusable
 from eventsources.webhooks import Answer, Refused, Request, decode, document, header_json
 
 NO_NOTIFICATION = Answer(400, "bad request, not a valid SNS notification")
@@ -103,6 +104,7 @@ class _Topic:
         self._places = Places(spec.endpoint or "")
         self.signatures = Signatures(self._places) if spec.validate_signature else None
         self._confirming = asyncio.Lock()
+        self._unusable = Unusable(context.log)
 
     async def _call(self, name: str, **wanted: Any) -> dict[str, Any]:
         """The answer of SNS; ActionError."""
@@ -113,7 +115,15 @@ class _Topic:
     # ---- what SNS sends
 
     async def receive(self, request: Request) -> Answer | None:
-        """Answer one request."""
+        """Answer one request. SNS sends what gets a 4xx never again, so that is said."""
+        try:
+            return await self._answer(request)
+        except (Refused, InvalidEvent) as error:
+            if isinstance(error, InvalidEvent) or error.answer.status < 500:
+                self._unusable.found(request.header("X-Amz-Sns-Message-Id"), error, "refused")
+            raise
+
+    async def _answer(self, request: Request) -> Answer | None:
         raw = await request.body()
         if request.header("X-Amz-Sns-Rawdelivery") == "true":
             await self._publish_raw(request, raw)

@@ -12,8 +12,8 @@ from typing import Any
 
 import grpc
 import pytest
+from support.certificates import make_certificate
 from support.event_sources import until
-from support.pubsub_front import make_certificate
 from support.sources import Listening, listening, write_secret
 from support.webhooks import Bus
 

@@ -8,8 +8,10 @@ import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs
 
 import aiohttp
 import pytest
@@ -115,6 +117,12 @@ async def world(moto: Aws, tmp_path: Path) -> AsyncIterator[World]:
     await http.aclose()
 
 
+def sns_refusal(code: str, message: str) -> web.Response:
+    """What SNS says in its XML protocol."""
+    error = f"<Error><Type>Sender</Type><Code>{code}</Code><Message>{message}</Message></Error>"
+    return web.Response(text=f"<ErrorResponse>{error}</ErrorResponse>", status=400, content_type="text/xml")
+
+
 async def listens(source: Listening) -> None:
     await until(lambda: bool(source.started) or source.task.done())
     if source.task.done():
@@ -202,6 +210,34 @@ async def test_a_certificate_that_is_too_large_or_none_is_refused(world: World) 
             assert (await world.post(world.message()))[0] == 400
 
 
+@pytest.mark.parametrize("end", ["?n=1", "#n"])
+async def test_a_certificate_has_one_url(world: World, end: str) -> None:
+    """Else a stranger could have it fetched again and again, and push the others out of the cache."""
+    async with world.listening() as source:
+        await listens(source)
+        assert (await world.post(world.message(SigningCertURL=f"{world.front.url}/cert.pem{end}")))[0] == 400
+        assert not world.front.fetched
+
+
+async def test_a_certificate_is_not_fetched_from_where_a_redirect_leads(world: World) -> None:
+    world.front.files["/old.pem"] = web.Response(status=302, headers={"Location": f"{world.front.url}/cert.pem"})
+    async with world.listening() as source:
+        await listens(source)
+        assert (await world.post(world.message(SigningCertURL=f"{world.front.url}/old.pem")))[0] == 400
+        assert world.front.fetched == ["/old.pem"]
+
+
+async def test_what_is_refused_for_good_is_said_once_a_minute(world: World) -> None:
+    async with world.listening() as source:
+        await listens(source)
+        for _ in range(3):
+            await world.post(forged(world, "another key"), **{"X-Amz-Sns-Message-Id": "m-1"})
+        (line,) = [one for one in source.said if "cannot become an event" in one]
+        assert "m-1" in line
+        assert "the signature is not" in line
+        assert len(source.failed) == 3
+
+
 async def test_a_certificate_that_cannot_be_had_now_is_asked_for_again(world: World) -> None:
     world.front.files["/cert.pem"] = web.Response(status=503)
     async with world.listening() as source:
@@ -285,6 +321,47 @@ async def test_a_confirmation_of_another_place_or_topic_is_refused(world: World)
         for message in (elsewhere, other):
             assert (await world.post(message))[0] == 400
         assert not world.front.asked("ConfirmSubscription")
+
+
+@pytest.mark.parametrize(
+    ("answer", "status"),
+    [
+        (sns_refusal("InvalidParameter", "no"), 400),
+        (sns_refusal("Throttling", "no"), 503),
+        (web.Response(status=500), 503),
+    ],
+)
+async def test_a_confirmation_that_fails(world: World, answer: web.Response, status: int) -> None:
+    """A 4xx says that SNS need not send it again."""
+    world.front.answer = answering("ConfirmSubscription", answer)
+    async with world.listening() as source:
+        await listens(source)
+        message = world.message(sns_messages.SUBSCRIPTION, SubscribeURL=world.front.url, Token="t")
+        assert (await world.post(message))[0] == status
+        assert (await world.post(message))[0] == 200
+
+
+async def test_a_subscription_that_is_removed_is_made_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("eventsources.sources.sns._CHECK_SECONDS", 0.3)
+    endpoints = partial(world.sns.list_subscriptions_by_topic, TopicArn=world.topic)
+    async with world.listening():
+        for _ in range(2):
+            async with asyncio.timeout(10):
+                while not (found := (await asyncio.to_thread(endpoints))["Subscriptions"]):
+                    await asyncio.sleep(0.05)
+            await asyncio.to_thread(world.sns.unsubscribe, SubscriptionArn=found[0]["SubscriptionArn"])
+
+
+async def test_a_subscription_with_other_attributes_is_changed(world: World) -> None:
+    world.front.answer = answering("Subscribe", sns_refusal("InvalidParameter", "exists with different attributes"))
+    async with world.listening(validateSignature=False, rawMessageDelivery=True):
+        await until(lambda: bool(world.front.asked("SetSubscriptionAttributes")))
+    first, second = (parse_qs(call.body) for call in world.front.asked("Subscribe"))
+    assert first["Attributes.entry.1.key"] == ["RawMessageDelivery"]
+    assert "Attributes.entry.1.key" not in second
+    (found,) = (await asyncio.to_thread(world.sns.list_subscriptions_by_topic, TopicArn=world.topic))["Subscriptions"]
+    kept = world.sns.get_subscription_attributes(SubscriptionArn=found["SubscriptionArn"])["Attributes"]
+    assert kept["RawMessageDelivery"] == "true"
 
 
 async def test_it_stays_subscribed_at_the_end_unless_told_otherwise(world: World) -> None:

@@ -441,11 +441,14 @@ async def test_a_server_that_hangs_holds_up_nobody(world: World, monkeypatch: py
     monkeypatch.setattr("eventsources.aws_queue._CALL_SECONDS", 0.3)
     monkeypatch.setattr("eventsources.aws_queue._DRAIN_SECONDS", 0.5)
 
+    over = asyncio.Event()
+
     async def answer(_call: Call) -> web.Response | None:
-        await asyncio.sleep(30)
+        await over.wait()
         return None
 
     world.front.answer = answer
     async with world.listening() as source:
         with pytest.raises(ActionError, match=r"no answer within 0\.3 s"):
             await asyncio.wait_for(source.task, 5)
+    over.set()

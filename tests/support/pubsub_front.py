@@ -7,23 +7,19 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import ipaddress
 import json
 import os
 import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import grpc
 import jwt
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.x509.oid import NameOID
+from support.certificates import key_pem, make_certificate
 
 _STREAMED = "StreamingPull"
 
@@ -38,26 +34,6 @@ def server_certificate() -> tuple[bytes, bytes, str]:
     return key, pem, str(path)
 
 
-def make_certificate() -> tuple[bytes, bytes]:
-    """Key and certificate of `localhost`."""
-    key = rsa.generate_private_key(65537, 2048)
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = datetime.now(UTC)
-    names = x509.SubjectAlternativeName([x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
-    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
-    builder = builder.serial_number(x509.random_serial_number()).not_valid_before(now - timedelta(days=1))
-    builder = builder.not_valid_after(now + timedelta(days=1)).add_extension(names, critical=False)
-    certificate = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-    pem = certificate.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
-    return _pem(key), pem
-
-
-def _pem(key: rsa.RSAPrivateKey) -> bytes:
-    return key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-
-
 class ServiceAccount:
     """An account with one key; `json` is what its owner downloads."""
 
@@ -70,7 +46,7 @@ class ServiceAccount:
                 "type": "service_account",
                 "project_id": project,
                 "private_key_id": self.id,
-                "private_key": _pem(key).decode(),
+                "private_key": key_pem(key).decode(),
                 "client_email": f"{name}@{project}.iam.gserviceaccount.com",
                 "client_id": "1",
                 "token_uri": "https://127.0.0.1:1/never",
