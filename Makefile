@@ -3,7 +3,9 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 BIN := .venv/bin
 
-.PHONY: venv demo test check format docs schemas bench soak clean
+PARALLEL ?= 3
+
+.PHONY: venv demo test check lint format docs schemas bench soak clean
 .DEFAULT_GOAL := check
 
 venv: .venv/.done
@@ -17,14 +19,17 @@ venv: .venv/.done
 demo: venv
 	@$(BIN)/python examples/demo.py
 
+# Most tests wait for servers: more of them than processors run side by side.
 test: venv
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest --numprocesses $(PARALLEL) --dist loadfile $(ARGS)
 
-check: venv
+lint: venv
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/ruff check --quiet .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+check: lint
 	$(BIN)/pytest -q tests/unit
 
 format: venv

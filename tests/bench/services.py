@@ -15,7 +15,8 @@ from pathlib import Path
 import aiohttp
 from bench import load
 from support.keryx import Keryx, http_sink, pod_environment, relay, webhook, write
-from support.nats_server import NatsServer, free_port
+from support.nats_server import NatsServer
+from support.ports import free_port
 
 TESTS = Path(__file__).parents[1]
 

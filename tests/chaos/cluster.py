@@ -21,7 +21,8 @@ from typing import Any
 
 import aiohttp
 from support.keryx import Keryx, Sink, dependency, http_sink, obj, pod_environment, relay, webhook, write
-from support.nats_server import Line, NatsServer, free_port
+from support.nats_server import Line, NatsServer
+from support.ports import free_port
 
 from eventbus.jetstream import streams
 from eventbus.jetstream.bus import JetStreamBus

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.ports import free_port
 from support.webhooks import QUICK, SPEC, World, request, world
 
 from events.errors import CredentialError, Unavailable, UserError
@@ -29,12 +30,6 @@ async def here(tmp_path: Path) -> AsyncIterator[World]:
 
 def settings(**changes: Any) -> HttpSettings:
     return replace(QUICK, **changes)
-
-
-def free_port() -> str:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return str(probe.getsockname()[1])
 
 
 # --- many at once -----------------------------------------------------------------------------------------------------
@@ -136,7 +131,7 @@ async def test_a_port_in_use_is_named_with_its_event(here: World) -> None:
 
 
 async def test_ports_are_separate_and_free_again_afterwards(here: World) -> None:
-    one, two = free_port(), free_port()
+    one, two = str(free_port()), str(free_port())
     async with here.listening("one", port=one):
         async with here.listening("two", port=two):
             assert {here.http.port(one), here.http.port(two)} == {int(one), int(two)}

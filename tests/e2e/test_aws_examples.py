@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from support.aws import REGION, Aws, aws
 from support.keryx import Keryx, Line, keryx, until
-from support.nats_server import free_port
+from support.ports import free_port
 from support.tls_proxy import tls_proxy
 
 EXAMPLES = Path(__file__).parents[2] / "examples/aws"

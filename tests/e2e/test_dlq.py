@@ -24,7 +24,8 @@ from support.keryx import (
     webhook,
     write,
 )
-from support.nats_server import NatsServer, free_port
+from support.nats_server import NatsServer
+from support.ports import free_port
 
 from eventbus.dead_letters import DeadLetter
 from eventbus.jetstream.bus import JetStreamBus

@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 import yaml
 from support.keryx import Keryx, http_sink, keryx, run_to_end, until
-from support.nats_server import free_port
+from support.ports import free_port
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 FILES = sorted(EXAMPLES.rglob("*.yaml"))

@@ -28,7 +28,8 @@ from support.keryx import (
     write,
 )
 from support.kube_server import KubeServer
-from support.nats_server import NatsServer, free_port
+from support.nats_server import NatsServer
+from support.ports import free_port
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 

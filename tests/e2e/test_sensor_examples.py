@@ -18,7 +18,8 @@ from support import git_server
 from support.aws import aws
 from support.git_server import Repository
 from support.keryx import Keryx, keryx, until
-from support.nats_server import NatsServer, free_port
+from support.nats_server import NatsServer
+from support.ports import free_port
 
 EXAMPLES = Path(__file__).parents[2] / "examples/sensors"
 TEMPLATE = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  generateName: order-\ndata: {}\n"

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 from support.keryx import Keryx, Poster, Sink, exotic, http_sink, keryx, poster, relay, until, webhook, write
-from support.nats_server import NatsServer, free_port
+from support.nats_server import NatsServer
+from support.ports import free_port
 
 
 @pytest.fixture

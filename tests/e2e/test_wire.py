@@ -17,7 +17,8 @@ import nats as nats_py
 from cloudevents.core.bindings.http import HTTPMessage, from_structured_event
 from cloudevents.core.formats.json import JSONFormat
 from support.keryx import Keryx, Sink, exotic, http_sink, keryx, poster, relay, until, webhook, write
-from support.nats_server import NatsServer, free_port
+from support.nats_server import NatsServer
+from support.ports import free_port
 
 # The facts of https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/cloudevents.json, and contract E.6.
 CLOUD_EVENT = {

@@ -34,7 +34,8 @@ from support.keryx import (
     webhook,
     write,
 )
-from support.nats_server import NatsServer, free_port
+from support.nats_server import NatsServer
+from support.ports import free_port
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="several workers need Linux")
 SENT = 'argo_events_events_sent_total{event_name="posted",eventsource_name="hooks",namespace="default"}'

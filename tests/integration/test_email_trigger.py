@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
-from support.nats_server import free_port
+from support.ports import free_port
 from support.triggers import context, fire, firing, secret
 
 from events.errors import ActionError, CredentialError, ParameterError

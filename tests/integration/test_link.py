@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
-from support.nats_server import NatsServer, free_port
+from support.nats_server import NatsServer
+from support.ports import free_port
 
 from eventbus.jetstream.link import Access, Link
 from events.errors import Unavailable

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
 
 from aiohttp import web
-from support.nats_server import free_port
+from support.ports import free_port
 
 _AS = ("-c", "user.name=Ada", "-c", "user.email=ada@example.com")
 

@@ -268,6 +268,7 @@ class Sink:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
                 length = int(head.partition("content-length:")[2].partition("\r\n")[0] or 0)
                 body = json.loads(await reader.readexactly(length) or b"null")
+                status = self.status  # whoever sees the body may change it for the next one
                 self.bodies.append(body)
                 self.times.append(time.monotonic())
                 if self.hold:
@@ -275,7 +276,7 @@ class Sink:
                 if self.closes:
                     break
                 await asyncio.sleep(self.seconds)
-                writer.write(b"HTTP/1.1 %d Said\r\nContent-Length: 0\r\n\r\n" % self.status)
+                writer.write(b"HTTP/1.1 %d Said\r\nContent-Length: 0\r\n\r\n" % status)
                 await writer.drain()
                 self.answered.append(body)
 

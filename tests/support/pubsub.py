@@ -14,7 +14,7 @@ from typing import Any
 
 import grpc
 import pytest
-from support.nats_server import free_port
+from support.ports import free_port
 
 PROJECT = "keryx-test"
 _PLACES = (
