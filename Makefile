@@ -5,7 +5,7 @@ BIN := .venv/bin
 
 PARALLEL ?= 3
 
-.PHONY: venv demo test check lint format docs schemas bench soak clean
+.PHONY: venv demo test check lint format docs manifests schemas bench soak clean
 .DEFAULT_GOAL := check
 
 venv: .venv/.done
@@ -38,6 +38,9 @@ format: venv
 
 docs: venv
 	$(BIN)/python -m events.app.reference
+
+manifests: venv
+	$(BIN)/python -m events.app.manifests
 
 schemas: venv
 	$(BIN)/python tools/schemas.py

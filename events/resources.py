@@ -78,12 +78,12 @@ class Template(Model):
 class Condition(Model):
     """One aspect of an object's state."""
 
-    type: str
-    status: str
-    last_transition_time: Any = None
-    reason: str | None = None
-    message: str | None = None
-    observed_generation: int | None = None
+    type: str = Field(description="Which aspect.")
+    status: str = Field(description="True, False or Unknown.")
+    last_transition_time: Any = Field(None, description="When it last changed.")
+    reason: str | None = Field(None, description="One word for why.")
+    message: str | None = Field(None, description="What is the matter, and what to do about it.")
+    observed_generation: int | None = Field(None, description="Generation of the object that this is about.")
 
 
 class Status(Model):
@@ -91,4 +91,4 @@ class Status(Model):
 
     model_config = ConfigDict(extra="ignore")
 
-    conditions: list[Condition] | None = None
+    conditions: list[Condition] | None = Field(None, description="What is the matter with the object, by aspect.")

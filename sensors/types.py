@@ -177,6 +177,7 @@ class TriggerTemplate(Model):
 
     elsewhere: ClassVar[Mapping[str, str]] = MappingProxyType(dict.fromkeys(_BESIDE_TEMPLATE, _BESIDE))
     gathered: ClassVar[tuple[str, ...]] = tuple(TRIGGERS.keys())
+    tolerated: ClassVar[frozenset[str]] = frozenset(("openwhisk",))
 
     name: str = Field("", description="Name of the trigger, unique in the Sensor.")
     conditions: str | None = Field(None, description="Which dependencies must be there: names, &&, ||, parentheses.")

@@ -48,7 +48,7 @@ class Consume(Model):
 
 
 class AmqpSpec(Connected):
-    """Contract: eventsources 3.18."""
+    """Messages of an AMQP queue (RabbitMQ). Contract: eventsources 3.18."""
 
     url: str = Field("", description="amqp:// or amqps:// URI; or urlSecret.")
     url_secret: SecretRef | None = Field(None, description="Secret with the URI.")

@@ -11,7 +11,7 @@ from eventsources.fields import Described, require
 
 
 class AzureEventsHubSpec(Described):
-    """Contract: eventsources 3.27."""
+    """Events of an Azure Event Hub. Contract: eventsources 3.27."""
 
     fqdn: str = Field("", description="Host of the namespace, <name>.servicebus.windows.net.")
     hub_name: str = Field("", description="Name of the hub.")

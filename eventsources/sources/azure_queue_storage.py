@@ -11,7 +11,7 @@ from eventsources.fields import Message, require
 
 
 class AzureQueueStorageSpec(Message):
-    """Contract: eventsources 3.29."""
+    """Messages of an Azure storage queue. Contract: eventsources 3.29."""
 
     connection_string: SecretRef | None = Field(None, description="Secret with a connection string.")
     storage_account_name: str = Field("", description="Account, for a login by identity.")

@@ -11,7 +11,7 @@ from eventsources.fields import Message
 
 
 class AzureServiceBusSpec(Message):
-    """Contract: eventsources 3.28."""
+    """Messages of an Azure Service Bus queue or topic. Contract: eventsources 3.28."""
 
     connection_string: SecretRef | None = Field(None, description="Secret with a connection string.")
     fully_qualified_namespace: str = Field("", description="Host of the namespace, for a login by identity.")

@@ -26,7 +26,7 @@ class BitbucketRepository(Model):
 
 
 class BitbucketSpec(Hook):
-    """Contract: eventsources 3.12."""
+    """Webhooks of Bitbucket Cloud, registered by the source. Contract: eventsources 3.12."""
 
     auth: BitbucketAuth | None = Field(None, description="How to manage the hook.")
     events: list[str] | None = Field(None, description="Kinds of event, such as repo:push.")

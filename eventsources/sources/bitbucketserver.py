@@ -21,7 +21,7 @@ class BitbucketServerRepository(Model):
 
 
 class BitbucketServerSpec(Hook):
-    """Contract: eventsources 3.13."""
+    """Webhooks of Bitbucket Server, registered by the source. Contract: eventsources 3.13."""
 
     bitbucketserver_base_url: str = Field("", alias="bitbucketserverBaseURL", description="URL, with /rest.")
     projects: list[str] | None = Field(None, description="Keys of projects, with all their repositories.")

@@ -11,7 +11,7 @@ from eventsources.fields import Connected, check_tls, require
 
 
 class EmitterSpec(Connected):
-    """Contract: eventsources 3.26."""
+    """Messages of an Emitter channel. Contract: eventsources 3.26."""
 
     broker: str = Field("", description="URI of the broker.")
     channel_key: str = Field("", description="Key of the channel.")

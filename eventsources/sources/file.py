@@ -36,7 +36,7 @@ Publish = Callable[[Sequence[Change], Callable[[Change], None]], Awaitable[None]
 
 
 class FileSpec(Described):
-    """Contract: eventsources 3.3."""
+    """Changes of files in a folder. Contract: eventsources 3.3."""
 
     event_type: str = Field("", description="CREATE, WRITE, REMOVE, RENAME or CHMOD.")
     watch_path_config: WatchPath = Field(default_factory=WatchPath, description="What to watch.")

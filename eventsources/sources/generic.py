@@ -41,7 +41,7 @@ _OPTIONS = (
 
 
 class GenericSpec(Message):
-    """Contract: eventsources 3.31."""
+    """Events of a gRPC server of your own. Contract: eventsources 3.31."""
 
     url: str = Field("", description="Address of the gRPC server: host:port.")
     config: str = Field("", description="Handed to the server as it is.")

@@ -11,7 +11,7 @@ from eventsources.fields import Hook, require
 
 
 class GerritSpec(Hook):
-    """Contract: eventsources 3.14."""
+    """Webhooks of Gerrit, registered by the source. Contract: eventsources 3.14."""
 
     hook_name: str = Field("", description="Name of the hook.")
     events: list[str] | None = Field(None, description="Kinds of stream event; an empty list is all.")

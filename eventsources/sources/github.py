@@ -27,7 +27,7 @@ class GithubApp(Model):
 
 
 class GithubSpec(Hook):
-    """Contract: eventsources 3.10."""
+    """Webhooks of GitHub, registered by the source. Contract: eventsources 3.10."""
 
     id: int | None = Field(None, description="Not used.")
     repositories: list[OwnedRepositories] | None = Field(None, description="Repositories; or organizations.")

@@ -11,7 +11,7 @@ from eventsources.fields import Hook, require
 
 
 class GitlabSpec(Hook):
-    """Contract: eventsources 3.11."""
+    """Webhooks of GitLab, registered by the source. Contract: eventsources 3.11."""
 
     events: list[str] | None = Field(None, description="Kinds of event that the hook sends, such as PushEvents.")
     access_token: SecretRef | None = Field(None, description="Secret with an API token, to manage the hook.")

@@ -13,7 +13,7 @@ from eventsources.fields import Described, WatchPath, require
 
 
 class HdfsSpec(WatchPath, Described):
-    """Contract: eventsources 3.5."""
+    """Changes of files in a folder of HDFS. Contract: eventsources 3.5."""
 
     type: str = Field("", description="What happens to files: CREATE, WRITE, REMOVE, RENAME, CHMOD, joined by |.")
     check_interval: str = Field("", description="Pause between two looks, such as 1m; 1m.")

@@ -30,7 +30,7 @@ class AwsMskIamAuth(Model):
 
 
 class KafkaSpec(Connected):
-    """Contract: eventsources 3.19."""
+    """Records of a Kafka topic. Contract: eventsources 3.19."""
 
     url: str = Field("", description="host:port of brokers, separated by commas.")
     topic: str = Field("", description="Topic.")

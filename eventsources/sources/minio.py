@@ -19,7 +19,7 @@ class Bucket(Model):
 
 
 class MinioSpec(Spec):
-    """Contract: eventsources 3.6."""
+    """Notifications of a bucket of MinIO or another S3. Contract: eventsources 3.6."""
 
     endpoint: str = Field("", description="host:port of the server, without a scheme.")
     bucket: Bucket | None = Field(None, description="Bucket to listen to.")

@@ -11,7 +11,7 @@ from eventsources.fields import require
 
 
 class MnsSpec(Spec):
-    """Contract: eventsources 3.30."""
+    """Messages of an Alibaba Cloud message service queue. Contract: eventsources 3.30."""
 
     queue: str = Field("", description="Name of the queue.")
     endpoint: str = Field("", description="Endpoint of the account.")

@@ -11,7 +11,7 @@ from eventsources.fields import Connected, check_auth, check_tls, require
 
 
 class MqttSpec(Connected):
-    """Contract: eventsources 3.20."""
+    """Messages of an MQTT topic. Contract: eventsources 3.20."""
 
     url: str = Field("", description="tcp://, ssl:// or ws:// URL of the broker.")
     topic: str = Field("", description="Topic, wildcards included.")

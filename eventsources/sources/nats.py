@@ -11,7 +11,7 @@ from eventsources.fields import Connected, check_tls, require
 
 
 class NatsSpec(Connected):
-    """Contract: eventsources 3.21."""
+    """Messages of a NATS subject. Contract: eventsources 3.21."""
 
     url: str = Field("", description="URL of the server.")
     subject: str = Field("", description="Subject, wildcards included.")

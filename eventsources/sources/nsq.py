@@ -10,7 +10,7 @@ from eventsources.fields import Connected, check_tls, require
 
 
 class NsqSpec(Connected):
-    """Contract: eventsources 3.22."""
+    """Messages of an NSQ topic. Contract: eventsources 3.22."""
 
     host_address: str = Field("", description="host:port of nsqlookupd.")
     topic: str = Field("", description="Topic.")

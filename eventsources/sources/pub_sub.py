@@ -37,7 +37,7 @@ _OFFSET, _PRIME, _MASK = 2166136261, 16777619, 0xFFFFFFFF
 
 
 class PubSubSpec(Message):
-    """Contract: eventsources 3.9."""
+    """Messages of a Google Cloud Pub/Sub subscription. Contract: eventsources 3.9."""
 
     project_id: str = Field("", alias="projectID", description="Project of the subscription; the machine's own.")
     topic_project_id: str = Field("", alias="topicProjectID", description="Project of the topic; projectID.")

@@ -11,7 +11,7 @@ from eventsources.fields import Connected, require
 
 
 class PulsarSpec(Connected):
-    """Contract: eventsources 3.23."""
+    """Messages of Pulsar topics. Contract: eventsources 3.23."""
 
     topics: list[str] | None = Field(None, description="Topics.")
     type: str = Field("", description="exclusive or shared.")

@@ -11,7 +11,7 @@ from eventsources.fields import Message, check_tls, require
 
 
 class RedisSpec(Message):
-    """Contract: eventsources 3.24."""
+    """Messages of Redis channels. Contract: eventsources 3.24."""
 
     host_address: str = Field("", description="host:port of the server.")
     channels: list[str] | None = Field(None, description="Channels.")

@@ -11,7 +11,7 @@ from eventsources.fields import Described, check_tls, require
 
 
 class RedisStreamSpec(Described):
-    """Contract: eventsources 3.25."""
+    """Entries of Redis streams. Contract: eventsources 3.25."""
 
     host_address: str = Field("", description="host:port of the server.")
     streams: list[str] | None = Field(None, description="Streams, which must be there.")

@@ -40,7 +40,7 @@ _SHORT_SECONDS = 1.0
 
 
 class ResourceSpec(Spec):
-    """Contract: eventsources 3.32."""
+    """Changes of Kubernetes objects. Contract: eventsources 3.32."""
 
     namespace: str = Field("", description="Namespace; all when absent.")
     group: str = Field("", description="API group; the core group when absent.")

@@ -11,7 +11,7 @@ from eventsources.fields import Described, WatchPath, require
 
 
 class SftpSpec(Described):
-    """Contract: eventsources 3.4."""
+    """Changes of files in a folder of an SFTP server. Contract: eventsources 3.4."""
 
     event_type: str = Field("", description="CREATE or REMOVE.")
     watch_path_config: WatchPath = Field(default_factory=WatchPath, description="What to watch.")

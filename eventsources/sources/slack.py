@@ -11,7 +11,7 @@ from eventsources.fields import Hook, require
 
 
 class SlackSpec(Hook):
-    """Contract: eventsources 3.15."""
+    """Events, commands and interactions of Slack. Contract: eventsources 3.15."""
 
     token: SecretRef | None = Field(None, description="Secret with the verification token.")
     signing_secret: SecretRef | None = Field(None, description="Secret with which requests are signed.")

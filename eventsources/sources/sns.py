@@ -35,7 +35,7 @@ _CHECK_SECONDS = 600.0
 
 
 class SnsSpec(AwsFields, Hook):
-    """Contract: eventsources 3.7."""
+    """Messages of an AWS SNS topic. Contract: eventsources 3.7."""
 
     topic_arn: str = Field("", description="ARN of the topic.")
     validate_signature: bool | None = Field(None, description="Refuse messages without a valid signature.")

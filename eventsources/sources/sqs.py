@@ -27,7 +27,7 @@ _LONGEST_VISIBILITY = 43200
 
 
 class SqsSpec(AwsFields, MessageFields):
-    """Contract: eventsources 3.8."""
+    """Messages of an AWS SQS queue. Contract: eventsources 3.8."""
 
     queue: str = Field("", description="Name of the queue.")
     queue_account_id: str | None = Field(None, description="Account that owns the queue.")

@@ -12,7 +12,7 @@ from eventsources.webhooks import WebhookSpec
 
 
 class StorageGridSpec(Spec):
-    """Contract: eventsources 3.16."""
+    """Notifications of a NetApp StorageGRID bucket. Contract: eventsources 3.16."""
 
     webhook: WebhookSpec | None = Field(None, description="Where it listens.")
     events: list[str] | None = Field(None, description="Kinds of event, such as s3:ObjectCreated:*.")

@@ -14,7 +14,7 @@ from eventsources.webhooks import WebhookSpec
 
 
 class StripeSpec(Spec):
-    """Contract: eventsources 3.17."""
+    """Webhooks of Stripe. Contract: eventsources 3.17."""
 
     tolerated: ClassVar[frozenset[str]] = frozenset(("namespace",))
 

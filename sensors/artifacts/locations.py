@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import Field
 
@@ -20,8 +20,8 @@ class S3Bucket(Model):
 class S3Filter(Model):
     """Accepted for compatibility."""
 
-    prefix: str | None = None
-    suffix: str | None = None
+    prefix: str | None = Field(None, description="Used by the event source only.")
+    suffix: str | None = Field(None, description="Used by the event source only.")
 
 
 class S3Artifact(Model):
@@ -47,6 +47,8 @@ class FileArtifact(Model):
 
 class URLArtifact(Model):
     """What an HTTP GET returns."""
+
+    tolerated: ClassVar[frozenset[str]] = frozenset(("verifycert",))
 
     path: str = Field(description="URL.")
     verify_cert: bool | None = Field(None, description="Verify the server's certificate.")

@@ -25,7 +25,7 @@ OPERATIONS = (SUBMIT, SUBMIT_FROM, RESUBMIT, RETRY, *workflow_operations.CHANGES
 
 
 class ArgoWorkflowSpec(base.Spec):
-    """Contract: sensors D.2."""
+    """Submits an Argo Workflow, or acts on one that is there. Contract: sensors D.2."""
 
     source: ArtifactLocation | None = Field(None, description="Where the Workflow comes from.")
     operation: str = Field(

@@ -31,7 +31,7 @@ _SHOWN = 300
 
 
 class AwsLambdaSpec(base.Spec):
-    """Contract: sensors D.4."""
+    """Calls an AWS Lambda function. Contract: sensors D.4."""
 
     function_name: str = Field("", description="Name or ARN of the function.")
     region: str = Field("", description="AWS region of the function.")

@@ -13,7 +13,7 @@ from sensors.types import TriggerParameter
 
 
 class AzureEventHubsSpec(base.Spec):
-    """Contract: sensors D.11."""
+    """Sends an event to an Azure Event Hub. Contract: sensors D.11."""
 
     fqdn: str = Field("", description="Host name of the namespace.")
     hub_name: str = Field("", description="Name of the event hub.")

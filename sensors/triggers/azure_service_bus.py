@@ -13,7 +13,7 @@ from sensors.types import TriggerParameter
 
 
 class AzureServiceBusSpec(base.Spec):
-    """Contract: sensors D.12."""
+    """Sends a message to an Azure Service Bus queue or topic. Contract: sensors D.12."""
 
     connection_string: SecretRef | None = Field(None, description="Secret with the connection string.")
     queue_name: str | None = Field(None, description="Name of the queue.")

@@ -11,7 +11,7 @@ from sensors.types import TriggerParameter
 
 
 class CustomSpec(base.Spec):
-    """Contract: sensors D.5."""
+    """Calls a gRPC server of your own. Contract: sensors D.5."""
 
     server_url: str = Field("", alias="serverURL", description="Host and port of the gRPC server.")
     secure: bool | None = Field(None, description="Use TLS.")

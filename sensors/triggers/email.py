@@ -42,7 +42,7 @@ _ADDRESS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+@[A-Za-z0-9](?:[A-Za-z0-
 
 
 class EmailSpec(base.Spec):
-    """Contract: sensors D.14."""
+    """Sends plain-text mails. Contract: sensors D.14."""
 
     host: str = Field("", description="Host of the SMTP server.")
     port: int | None = Field(

@@ -28,7 +28,7 @@ _SECONDS = 60
 
 
 class HttpSpec(base.Spec):
-    """Contract: sensors D.3."""
+    """Sends an HTTP request. Contract: sensors D.3."""
 
     url: str = Field("", description="URL of the request.")
     payload: list[TriggerParameter] | None = Field(None, description="Values that make the body, as JSON.")

@@ -26,7 +26,7 @@ STRATEGIES = (
 
 
 class K8sSpec(base.Spec):
-    """Contract: sensors D.1."""
+    """Creates, updates, patches or deletes a Kubernetes object. Contract: sensors D.1."""
 
     source: ArtifactLocation | None = Field(None, description="Where the resource comes from.")
     operation: str = Field(CREATE, description="create (default), update, patch or delete.")

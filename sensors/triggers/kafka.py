@@ -13,7 +13,7 @@ from sensors.types import TriggerParameter
 
 
 class KafkaSpec(base.Spec):
-    """Contract: sensors D.6."""
+    """Sends a record to a Kafka topic. Contract: sensors D.6."""
 
     url: str = Field("", description="Host and port of the brokers, separated by commas.")
     topic: str = Field("", description="Topic.")

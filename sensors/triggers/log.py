@@ -19,7 +19,7 @@ _TEXT_TYPES = ("application/json", "text/plain")
 
 
 class LogSpec(base.Spec):
-    """Contract: sensors D.10."""
+    """Logs the events. Contract: sensors D.10."""
 
     unused_parameters: Any = Field(None, alias="parameters", description="Not used; other kinds of trigger have them.")
 

@@ -35,7 +35,7 @@ _SUBJECT = re.compile(r"(?![*>](?:\.|$))[^\s.\x00-\x1f\x7f]+(?:\.(?![*>](?:\.|$)
 
 
 class NatsSpec(base.Spec):
-    """Contract: sensors D.7."""
+    """Publishes a message on a NATS subject. Contract: sensors D.7."""
 
     url: str = Field("", description="URL of the server, or several, separated by commas.")
     subject: str = Field("", description="Subject.")

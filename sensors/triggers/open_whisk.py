@@ -11,7 +11,7 @@ from sensors.types import TriggerParameter
 
 
 class OpenWhiskSpec(base.Spec):
-    """Contract: sensors D.9."""
+    """Calls an OpenWhisk action. Contract: sensors D.9."""
 
     host: str = Field("", description="Host, or URL, of the API; https when it names no scheme.")
     version: str | None = Field(None, description="Version of the API; v1 when absent.")

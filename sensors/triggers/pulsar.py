@@ -14,7 +14,7 @@ from sensors.types import TriggerParameter
 
 
 class PulsarSpec(base.Spec):
-    """Contract: sensors D.13."""
+    """Sends a message to a Pulsar topic. Contract: sensors D.13."""
 
     url: str = Field("", description="URL of the service.")
     topic: str = Field("", description="Topic.")

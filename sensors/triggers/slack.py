@@ -45,7 +45,7 @@ class SlackSender(Model):
 
 
 class SlackSpec(base.Spec):
-    """Contract: sensors D.8."""
+    """Posts a message in Slack. Contract: sensors D.8."""
 
     slack_token: SecretRef | None = Field(None, description="Secret with the token.")
     channel: str | None = Field(None, description="Name or id of the channel.")

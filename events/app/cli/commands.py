@@ -161,6 +161,15 @@ def event_source_service(
     raise typer.Exit(services.main("eventsource-service", object))
 
 
+@app.command("crds")
+def crds() -> None:
+    """Print the custom resource definitions, for kubectl apply -f -."""
+    from events.app import crds as custom
+    from events.app import manifests
+
+    show(manifests.text(custom.definitions()).rstrip())
+
+
 @app.command("version")
 def version() -> None:
     """Print the version."""

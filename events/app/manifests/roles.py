@@ -1,0 +1,107 @@
+"""Who may do what. Contract: sensors G.3.
+
+Each rule is what a test has seen its process ask of an API server, no more: `tests/e2e/test_permissions.py` compares
+both ways.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from events.app.crds import GROUP
+
+Object = dict[str, Any]
+
+NAMESPACE = "argo-events"
+CONTROLLER, WEBHOOK = "argo-events-sa", "argo-events-webhook-sa"
+RBAC = "rbac.authorization.k8s.io"
+KINDS = ("eventbus", "eventsources", "sensors")
+_OURS = [*KINDS, *(f"{kind}/{part}" for kind in KINDS for part in ("finalizers", "status"))]
+_READ = ("get", "list", "watch")
+_WRITE = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
+
+
+def rule(groups: str, resources: Iterable[str], verbs: Iterable[str], names: Iterable[str] = ()) -> Object:
+    """One rule; `groups` with blanks between, "core" for the one without a name."""
+    named = [("" if group == "core" else group) for group in groups.split()]
+    made: Object = {"apiGroups": named, "resources": sorted(resources), "verbs": sorted(verbs)}
+    return made | ({"resourceNames": sorted(names)} if names else {})
+
+
+# What the controller does, in every namespace or in its own.
+CONTROLLER_RULES = [
+    rule(GROUP, KINDS, (*_READ, "patch", "update")),
+    rule(GROUP, [f"{kind}/{part}" for kind in KINDS for part in ("finalizers", "status")], ("patch", "update")),
+    rule("apps", ("deployments", "statefulsets"), (*_READ, "create", "patch", "update", "delete")),
+    rule("core", ("services", "configmaps"), (*_READ, "create", "patch", "update", "delete")),
+    rule("policy", ("poddisruptionbudgets",), (*_READ, "create", "patch", "update", "delete")),
+    rule("core", ("persistentvolumeclaims",), ("list", "delete")),
+    rule("core", ("events",), ("create", "patch")),
+    rule("coordination.k8s.io", ("leases",), ("create", "get", "update", "patch")),
+]
+
+# Apart, so that a cluster may grant it namespace by namespace: credentials and certificates of the buses.
+SECRET_RULES = [rule("core", ("secrets",), ("get", "create", "patch", "update", "delete"))]
+
+WEBHOOK_RULES = [
+    rule(GROUP, KINDS, _READ),
+    rule("core", ("secrets",), ("get", "create", "update")),
+    rule("core", ("configmaps",), ("get",)),
+    rule("apps", ("deployments",), ("get",)),
+    rule("admissionregistration.k8s.io", ("validatingwebhookconfigurations",), ("get", "create", "update")),
+    rule(RBAC, ("clusterroles",), ("get",)),
+]
+
+
+def account(name: str, namespace: str | None = NAMESPACE) -> Object:
+    """A ServiceAccount."""
+    return _object("v1", "ServiceAccount", name, namespace)
+
+
+def role(name: str, rules: list[Object], namespace: str | None = NAMESPACE, *, kind: str = "Role") -> Object:
+    """A Role; a ClusterRole has no namespace."""
+    made = _object(f"{RBAC}/v1", kind, name, namespace if kind == "Role" else None)
+    return made | {"rules": rules}
+
+
+def binding(name: str, role: str, subject: str, namespace: str | None = NAMESPACE, *, kind: str = "Role") -> Object:
+    """A RoleBinding or ClusterRoleBinding of a role to a ServiceAccount."""
+    made = _object(f"{RBAC}/v1", f"{kind}Binding", name, namespace if kind == "Role" else None)
+    to = {"kind": "ServiceAccount", "name": subject} | ({"namespace": namespace} if namespace else {})
+    return made | {"roleRef": {"apiGroup": RBAC, "kind": kind, "name": role}, "subjects": [to]}
+
+
+def of_the_controller(kind: str) -> list[Object]:
+    """Cluster-wide (`ClusterRole`) or in one namespace (`Role`)."""
+    binds = "argo-events-binding" if kind == "ClusterRole" else "argo-events-role-binding"
+    return [
+        role("argo-events-role", CONTROLLER_RULES, kind=kind),
+        role("argo-events-secrets-role", SECRET_RULES, kind=kind),
+        binding(binds, "argo-events-role", CONTROLLER, kind=kind),
+        binding(binds.replace("events-", "events-secrets-", 1), "argo-events-secrets-role", CONTROLLER, kind=kind),
+    ]
+
+
+def aggregated() -> list[Object]:
+    """What people with the roles `view`, `edit` and `admin` of a namespace may do with our kinds."""
+    made = []
+    for to, verbs in (("admin", _WRITE), ("edit", _WRITE), ("view", _READ)):
+        one = role(f"argo-events-aggregate-to-{to}", [rule(GROUP, _OURS, verbs)], kind="ClusterRole")
+        one["metadata"]["labels"] = {f"{RBAC}/aggregate-to-{to}": "true"}
+        made.append(one)
+    return made
+
+
+def of_the_webhook() -> list[Object]:
+    """The account of the admission webhook."""
+    return [
+        account(WEBHOOK),
+        role("argo-events-webhook", WEBHOOK_RULES, kind="ClusterRole"),
+        binding("argo-events-webhook-binding", "argo-events-webhook", WEBHOOK, kind="ClusterRole"),
+    ]
+
+
+def _object(api_version: str, kind: str, name: str, namespace: str | None) -> Object:
+    metadata = {"name": name} | ({"namespace": namespace} if namespace else {})
+    return {"apiVersion": api_version, "kind": kind, "metadata": metadata}
