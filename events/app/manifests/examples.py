@@ -8,7 +8,7 @@ from __future__ import annotations
 from events.app.crds import GROUP
 from events.app.manifests.roles import Object, account, binding, role, rule
 
-_TEMPLATES = ("workflowtemplates", "cronworkflows", "clusterworkflowtemplates")
+_SCHEDULES = ("cronworkflows",)
 _CREATE = """\
 # For a Sensor whose triggers submit Workflows: it may create Workflows, and nothing else.
 #   spec: {template: {serviceAccountName: create-serviceaccount}}
@@ -41,7 +41,7 @@ def files() -> dict[str, tuple[str, list[Object]]]:
                 "operate-workflow-sa",
                 "operate-workflow-role",
                 _workflows("create", "get", "patch"),
-                rule(GROUP, _TEMPLATES, ("get",)),
+                rule(GROUP, _SCHEDULES, ("get",)),
             ),
         ),
         "workflow-executor.yaml": (
