@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import base64
 import binascii
+import gzip
 import os
 import socket
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -25,11 +28,13 @@ class Settings:
     """What a service learns from its environment."""
 
     sensor_object: dict[str, Any] | None = None
-    """SENSOR_OBJECT, decoded."""
+    """KERYX_OBJECT_FILE, else SENSOR_OBJECT, decoded."""
     event_source_object: dict[str, Any] | None = None
-    """EVENTSOURCE_OBJECT, decoded."""
+    """KERYX_OBJECT_FILE, else EVENTSOURCE_OBJECT, decoded."""
     bus_config: dict[str, Any] | None = None
-    """EVENTBUS_CONFIG, decoded: exactly one of nats, jetstream, kafka."""
+    """KERYX_BUS_FILE, else EVENTBUS_CONFIG, decoded: exactly one of nats, jetstream, kafka."""
+    since: dict[str, Any] | None = None
+    """KERYX_SINCE_FILE: trigger -> when it first appeared, for all triggers that the Sensor has; None: nobody knows."""
     pod_name: str = ""
     """POD_NAME, else the host's name: who we are in logs and leases."""
     namespace: str = ""
@@ -51,10 +56,12 @@ class Settings:
 def read(environ: Mapping[str, str] = os.environ) -> Settings:
     """Settings from the environment; UserError naming the variable that cannot be used."""
     level = environ.get("LOG_LEVEL", "").lower()
+    mounted = _file(environ, "KERYX_OBJECT_FILE")
     return Settings(
-        sensor_object=_decoded(environ, "SENSOR_OBJECT"),
-        event_source_object=_decoded(environ, "EVENTSOURCE_OBJECT"),
-        bus_config=_decoded(environ, "EVENTBUS_CONFIG"),
+        sensor_object=mounted or _decoded(environ, "SENSOR_OBJECT"),
+        event_source_object=mounted or _decoded(environ, "EVENTSOURCE_OBJECT"),
+        bus_config=_file(environ, "KERYX_BUS_FILE") or _decoded(environ, "EVENTBUS_CONFIG"),
+        since=_file(environ, "KERYX_SINCE_FILE"),
         pod_name=environ.get("POD_NAME") or socket.gethostname(),
         namespace=environ.get("NAMESPACE", ""),
         kubeconfig=environ.get("KUBECONFIG", ""),
@@ -84,6 +91,21 @@ def _decoded(environ: Mapping[str, str], name: str) -> dict[str, Any] | None:
         raise UserError(f"is not base64 of JSON: {error}", path=name) from error
     if not isinstance(value, dict):
         raise UserError("is not a JSON object", path=name)
+    return value
+
+
+def _file(environ: Mapping[str, str], name: str) -> dict[str, Any] | None:
+    """The JSON object of the file that a variable names; `.gz` is unpacked. UserError when it cannot be read."""
+    path = environ.get(name, "")
+    if not path:
+        return None
+    try:
+        data = Path(path).read_bytes()
+        value = orjson.loads(gzip.decompress(data) if path.endswith(".gz") else data)
+    except (OSError, EOFError, zlib.error, ValueError) as error:
+        raise UserError(f"{path} cannot be read: {error}", path=name) from error
+    if not isinstance(value, dict):
+        raise UserError(f"{path} is not a JSON object", path=name)
     return value
 
 

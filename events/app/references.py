@@ -4,22 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
-
-from pydantic import BaseModel
 
 from events.app.data_directory import Values
-from events.credentials import ConfigMapRef, SecretRef
-from events.errors import UserError
+from events.credentials import SecretRef
 from events.model import Model
-from events.problems import Problem, Severity, did_you_mean, join
-from events.registry import Registry
-from eventsources.registry import SOURCES
+from events.problems import Problem, Severity, did_you_mean
+from events.references import Found, walk
+from eventsources import references as event_sources
 from eventsources.types import EventSource
-from sensors.registry import PRECEDENCE, TRIGGERS
-from sensors.types import TriggerTemplate
-
-Found = Iterator[tuple[str, SecretRef | ConfigMapRef]]
+from sensors import references as sensors
+from sensors.types import Sensor
 
 
 def problems(model: Model, values: Values, roots: Sequence[Path]) -> Iterator[Problem]:
@@ -46,38 +40,7 @@ def problems(model: Model, values: Values, roots: Sequence[Path]) -> Iterator[Pr
 def _references(model: Model) -> Found:
     """Every reference of an object, with its field path."""
     if isinstance(model, EventSource):
-        for key, events in model.spec.sources.items():
-            for name, raw in events.items():
-                yield from _of_raw(SOURCES, key, raw, f"spec.{key}.{name}")
-    yield from _walk(model, "")
-
-
-def _walk(value: Any, path: str) -> Found:
-    if isinstance(value, SecretRef | ConfigMapRef):
-        yield path, value
-    elif isinstance(value, BaseModel):
-        for name, field in type(value).model_fields.items():
-            if not field.exclude:
-                yield from _walk(getattr(value, name), join(path, field.alias or name))
-        if isinstance(value, TriggerTemplate):
-            yield from _of_template(value, path)
-    elif isinstance(value, list | tuple):
-        for index, one in enumerate(value):
-            yield from _walk(one, f"{path}[{index}]")
-    elif isinstance(value, dict):
-        for key, one in value.items():
-            yield from _walk(one, join(path, str(key)))
-
-
-def _of_template(template: TriggerTemplate, path: str) -> Found:
-    kind = next((kind for kind in PRECEDENCE if kind in template.kinds), None)
-    if kind is not None:
-        yield from _of_raw(TRIGGERS, kind, template.kinds[kind], join(path, kind))
-
-
-def _of_raw(table: Registry[Any], key: str, raw: Any, path: str) -> Found:
-    """References of an adapter's part; one that cannot be read has been reported by its own validation."""
-    try:
-        yield from _walk(table.load(key).Spec.parse(raw, lenient=True), path)
-    except UserError:
-        return
+        return event_sources.named(model)
+    if isinstance(model, Sensor):
+        return sensors.used(model)
+    return walk(model, "")

@@ -1,4 +1,7 @@
-"""`keryx sensor-service` and `keryx eventsource-service`: one object in a pod, told by its environment (0.4)."""
+"""`keryx sensor-service` and `keryx eventsource-service`: one object in a pod, told by its environment (0.4).
+
+Our controllers name mounted files in it; what Argo Events puts into variables is taken as well.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +46,7 @@ def with_object(settings: Settings, path: Path) -> Settings:
 
 
 async def sensor(settings: Settings, version: str) -> int:
-    """Run the sensor of SENSOR_OBJECT; the exit code."""
+    """Run the sensor of KERYX_OBJECT_FILE or SENSOR_OBJECT; the exit code."""
     from sensors.service import SensorService
     from sensors.types import Sensor
 
@@ -70,7 +73,7 @@ async def sensor(settings: Settings, version: str) -> int:
 
 
 async def event_source(settings: Settings, version: str) -> int:
-    """Run the event source of EVENTSOURCE_OBJECT; the exit code."""
+    """Run the event source of KERYX_OBJECT_FILE or EVENTSOURCE_OBJECT; the exit code."""
     from eventsources.http.server import HttpServers
     from eventsources.types import EventSource
     from eventsources.workers import supervisor
@@ -145,7 +148,9 @@ async def _supervise(
 
 def _object(raw: dict[str, Any] | None, kind: str, variable: str) -> dict[str, Any]:
     if raw is None:
-        raise UserError("required", path=variable, cure="base64 of the object's JSON, or --object FILE")
+        raise UserError(
+            "required", path=variable, cure="base64 of the object's JSON; or KERYX_OBJECT_FILE, or --object FILE"
+        )
     if raw.get("kind", kind) not in (kind, ""):
         raise UserError(f"has a {raw['kind']}, not a {kind}", path=variable, cure="look at the name of the command")
     # The controllers hand on metadata, spec and status only.

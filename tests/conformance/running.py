@@ -45,6 +45,7 @@ AREAS: Mapping[str, str] = MappingProxyType(
         "parameters": "parameters",
         "policy": "policy",
         "quantities": "kubernetes_names",
+        "resources": "resources",
         "retry": "workflow_retry",
         "selectors": "kubernetes_selectors",
         "smp": "kubernetes_patches",

@@ -1,0 +1,53 @@
+"""What the controller makes for a Sensor: Deployment, and the ConfigMap its pods read. Pure. Contract: sensors F.6."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from events.kube import carried, pods
+from events.kube.api import Object
+from events.resources import Template
+from sensors import references
+from sensors.stored import Stored
+
+
+def resources(
+    raw: Object,
+    stored: Stored,
+    bus: Mapping[str, Any],
+    since: Mapping[str, str],
+    settings: pods.PodSettings,
+    *,
+    name: str,
+) -> tuple[Object, Object]:
+    """ConfigMap and Deployment of what can run of `raw`; both are for a Deployment called `name`.
+
+    `bus` is the BusConfig that its pods get. UserError when the object cannot become a Deployment.
+    """
+    sensor = stored.sensor
+    assert sensor is not None
+    parcel = carried.Parcel(carried.told(raw, pods.SENSOR.kind, stored.raw_spec), bus, since)
+    workload = pods.Workload(
+        role=pods.SENSOR,
+        owner=raw,
+        template=sensor.spec.template or Template(),
+        replicas=sensor.spec.replicas,
+        references=[ref for _, ref in references.named(sensor)],
+        bus=bus,
+        files=parcel.files,
+        checksum=parcel.checksum,
+        history=sensor.spec.revision_history_limit,
+    )
+    return parcel.config_map(name, raw, pods.SENSOR), pods.deployment(workload, name, settings)
+
+
+def stamps(raw: Object, stored: Stored, known: Mapping[str, str] | None, now: datetime) -> dict[str, str]:
+    """When each trigger first appeared: what is `known` stays; a new one appears now, a new Sensor's with the Sensor.
+
+    A trigger without a checkpoint starts there, so that what arrived before its pod is not missed.
+    """
+    created = str(raw["metadata"].get("creationTimestamp") or f"{now:%Y-%m-%dT%H:%M:%SZ}")
+    moment = created if known is None else f"{now:%Y-%m-%dT%H:%M:%SZ}"
+    return {name: (known or {}).get(name, moment) for name in sorted(stored.names)}
