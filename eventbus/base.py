@@ -221,6 +221,10 @@ class Bus(Protocol):
         """Have the broker keep nothing more for a former reader. Of what is gone already nothing is said."""
         ...
 
+    async def forget(self, name: str) -> None:
+        """Have the broker keep nothing more for the subscriptions of this name: their reader comes no more."""
+        ...
+
     @property
     def max_event_bytes(self) -> int:
         """The largest encoded event that is accepted."""

@@ -336,6 +336,9 @@ class MemoryBus:
         """Nobody else has ever read this bus."""
         await self.reach()
 
+    async def forget(self, _name: str) -> None:
+        """Nothing is kept for readers."""
+
     async def dismiss(self, _pins: Sequence[str]) -> None:
         await self.reach()
 

@@ -34,7 +34,7 @@ class Settings:
     bus_config: dict[str, Any] | None = None
     """KERYX_BUS_FILE, else EVENTBUS_CONFIG, decoded: exactly one of nats, jetstream, kafka."""
     since: dict[str, Any] | None = None
-    """KERYX_SINCE_FILE: trigger -> when it first appeared, for all triggers that the Sensor has; None: nobody knows."""
+    """KERYX_SINCE_FILE: when each trigger first appeared, and whether these are all; None: nobody knows."""
     pod_name: str = ""
     """POD_NAME, else the host's name: who we are in logs and leases."""
     namespace: str = ""

@@ -197,6 +197,22 @@ class CheckpointStore:
                 await asyncio.sleep(pauses.next())
 
 
+def reader(namespace: str, sensor: str, trigger: str) -> str:
+    """The name of a trigger's subscription."""
+    return f"{namespace}/{sensor}/{trigger}"
+
+
+async def remembered(state: State, sensor: str) -> dict[str, list[str]]:
+    """Trigger -> keys of the state, for every trigger of a sensor that has any; the head's is the last."""
+    prefix = f"{subjects.key('sensor', sensor)}."
+    found: dict[str, list[str]] = {}
+    for key in await state.keys(prefix):
+        trigger, _, rest = key.removeprefix(prefix).partition(".")
+        keys = found.setdefault(subjects.unescape(trigger), [])
+        keys.insert(len(keys) if rest == "head" else 0, key)
+    return found
+
+
 def keep_only(checkpoint: Checkpoint, signatures: dict[str, str]) -> tuple[Checkpoint, list[tuple[str, Pending]]]:
     """The checkpoint without what waits for an edited dependency or one outside the conditions; and what that was."""
     dropped = [(name, one) for name, one in checkpoint.pending.items() if signatures.get(name) != one.signature]

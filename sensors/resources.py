@@ -17,7 +17,7 @@ def resources(
     raw: Object,
     stored: Stored,
     bus: Mapping[str, Any],
-    since: Mapping[str, str],
+    since: Mapping[str, Any],
     settings: pods.PodSettings,
     *,
     name: str,
@@ -43,11 +43,18 @@ def resources(
     return parcel.config_map(name, raw, pods.SENSOR), pods.deployment(workload, name, settings)
 
 
-def stamps(raw: Object, stored: Stored, known: Mapping[str, str] | None, now: datetime) -> dict[str, str]:
+def appeared(raw: Object, stored: Stored, known: Mapping[str, Any] | None, now: datetime) -> dict[str, Any]:
     """When each trigger first appeared: what is `known` stays; a new one appears now, a new Sensor's with the Sensor.
 
-    A trigger without a checkpoint starts there, so that what arrived before its pod is not missed.
+    A trigger without a checkpoint starts there, so that what arrived before its pod is not missed. While a trigger's
+    name cannot be read, it may be any that was known: none of those is forgotten.
     """
     created = str(raw["metadata"].get("creationTimestamp") or f"{now:%Y-%m-%dT%H:%M:%SZ}")
     moment = created if known is None else f"{now:%Y-%m-%dT%H:%M:%SZ}"
-    return {name: (known or {}).get(name, moment) for name in sorted(stored.names)}
+    listed = (known or {}).get("triggers")
+    before = listed if isinstance(listed, dict) else {}
+    names = stored.names if stored.knows_all else stored.names | before.keys()
+    return {
+        "triggers": {name: str(before.get(name, moment)) for name in sorted(names)},
+        "complete": stored.knows_all,
+    }

@@ -6,6 +6,7 @@ One owner per sensor. Losing ownership pauses it, never ends the process. A trig
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -16,10 +17,11 @@ from events.errors import BusError, KeryxError, UserError
 from events.logs import Log
 from events.metrics import Metrics
 from events.process import Readiness
-from sensors import types
+from sensors import removed, types
 from sensors.compiling import Compiler
 from sensors.trigger_runner import Owner, Plan, TriggerRunner
 
+NOTHING_SAID = removed.Appeared()
 # Of the process's grace, kept for what comes after the actions: last checkpoint, consumer, ownership.
 _WIND_DOWN_SECONDS = 5.0
 
@@ -39,7 +41,9 @@ class SensorService:
         namespace: str,
         grace: float,
         since: datetime | Start = Start.NEW,
+        appeared: removed.Appeared = NOTHING_SAID,
     ) -> None:
+        """A trigger without a checkpoint starts when it `appeared`, if that is known, else at `since`."""
         self.name = sensor.metadata.name
         self._bus, self._readiness = bus, readiness
         self._log = log.bind(**((sensor.spec.logging_fields or {}) | {"sensorName": self.name}))
@@ -48,7 +52,10 @@ class SensorService:
         owner = Owner(namespace, self.name, sensor.metadata.uid or "", since, actions)
         plans = self._plans(sensor, clients, metrics, namespace)
         said = self._on_subscribed, self._on_wait
-        self._runners = [TriggerRunner(plan, owner, bus, metrics, self._log, *said) for plan in plans]
+        owners = [replace(owner, since=appeared.triggers.get(plan.name, since)) for plan in plans]
+        runners = zip(plans, owners, strict=True)
+        self._runners = [TriggerRunner(plan, its, bus, metrics, self._log, *said) for plan, its in runners]
+        self._owner, self._appeared = owner, appeared
         self._waiting = {plan.name for plan in plans}
         self._is_owner = False
         self._is_stopping = False
@@ -134,6 +141,7 @@ class SensorService:
     async def _lead(self, lease: Lease) -> None:
         """Run all triggers until the lease is lost or all have stopped."""
         tasks = [runner.start(lease) for runner in self._runners]
+        forgetting = asyncio.create_task(self._forget(lease), name="removed triggers")
         lost = asyncio.create_task(lease.lost())
         try:
             running: asyncio.Future[Any] = asyncio.gather(*tasks, return_exceptions=True)
@@ -142,7 +150,12 @@ class SensorService:
                 self._stop_runners()
             await running
         finally:
-            lost.cancel()
-            for task in tasks:
+            for task in (lost, forgetting, *tasks):
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.gather(lost, forgetting, *tasks, return_exceptions=True)
+
+    async def _forget(self, lease: Lease) -> None:
+        owner = self._owner
+        if self._appeared.are_all:
+            kept = {*self._appeared.triggers, *(runner.plan.name for runner in self._runners)}
+            await removed.forget(self._bus, lease, kept, owner.namespace, owner.sensor, self._log)

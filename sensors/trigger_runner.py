@@ -20,7 +20,7 @@ from events.errors import BusError, NotOwner, Unavailable
 from events.logs import Log
 from events.metrics import Metrics
 from sensors.checkpoint import Checkpoint, CorruptCheckpoint, new_writer
-from sensors.checkpoint_store import CheckpointStore, keep_only
+from sensors.checkpoint_store import CheckpointStore, keep_only, reader
 from sensors.concurrency import Concurrency
 from sensors.dead_letters import DeadLetterDesk
 from sensors.decision import Decision, Outcome, Recorder
@@ -141,7 +141,7 @@ class TriggerRunner:
         letters = self._letters(lease)
         checkpoint = await self._resumed(store, letters) or await self._inherited(store)
         after = checkpoint.applied if checkpoint else owner.since
-        name = f"{owner.namespace}/{owner.sensor}/{plan.name}"
+        name = reader(owner.namespace, owner.sensor, plan.name)
         topics = (*plan.topics, redrive_topic(owner.sensor, plan.name))
         async with self._bus.subscribe(Subscription(name, topics, after, store.epoch)) as deliveries:
             if checkpoint is None:

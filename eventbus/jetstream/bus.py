@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
@@ -13,7 +14,7 @@ from eventbus.base import Delivery, Health, Position, Stored, Subscription
 from eventbus.former import Former, FormerReader
 from eventbus.jetstream import api, former, streams
 from eventbus.jetstream.connection import Connection
-from eventbus.jetstream.consumers import nanoseconds_of
+from eventbus.jetstream.consumers import Consumers, nanoseconds_of
 from eventbus.jetstream.dead_letters import JetStreamDeadLetters
 from eventbus.jetstream.deliveries import JetStreamDeliveries, Readers
 from eventbus.jetstream.link import Access, Link
@@ -175,6 +176,9 @@ class JetStreamBus:
     async def dismiss(self, pins: Sequence[str]) -> None:
         for pin in pins:
             await former.dismiss(await self._connection.link(), pin)
+
+    async def forget(self, name: str) -> None:
+        await Consumers(name, sys.maxsize, []).sweep(await self._connection.link(), "")
 
     @property
     def max_event_bytes(self) -> int:

@@ -20,6 +20,10 @@ from events.event import parse_time, utc_text
 
 _ACK_WAIT = 3600 * NANOSECONDS["s"]
 _INACTIVE = 3600 * NANOSECONDS["s"]
+_ABANDONED = 7 * 24 * 3600 * NANOSECONDS["s"]
+"""On a stream of interest, what nobody has taken yet is thrown away with its last consumer: kept while its reader may
+come back, and not for ever, since a Sensor that is deleted tells nobody.
+"""
 # A separator that no escaped name contains: `=` there is followed by two hexadecimal digits.
 _SEPARATOR = "=-"
 
@@ -43,13 +47,14 @@ class Consumers:
 
     async def create(self, link: Link, name: str, start: dict[str, Any], *, is_interest: bool) -> dict[str, Any]:
         """Make a consumer; what the broker says of it."""
-        kept = {"durable_name": name} if is_interest else {"inactive_threshold": _INACTIVE}
+        kept = {"durable_name": name} if is_interest else {}
         config = {
             "name": name,
             "ack_policy": "all",
             "ack_wait": _ACK_WAIT,
             "max_ack_pending": -1,  # acks are lazy: the default stalls after 1000
             "replay_policy": "instant",
+            "inactive_threshold": _ABANDONED if is_interest else _INACTIVE,
             "filter_subjects": self._subjects,
             **kept,
             **start,

@@ -102,6 +102,9 @@ class GatedBus:
     async def dismiss(self, pins: Sequence[str]) -> None:
         await self._bus.dismiss(pins)
 
+    async def forget(self, name: str) -> None:
+        await self._bus.forget(name)
+
     @property
     def max_event_bytes(self) -> int:
         return self._bus.max_event_bytes

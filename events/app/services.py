@@ -47,6 +47,7 @@ def with_object(settings: Settings, path: Path) -> Settings:
 
 async def sensor(settings: Settings, version: str) -> int:
     """Run the sensor of KERYX_OBJECT_FILE or SENSOR_OBJECT; the exit code."""
+    from sensors.removed import Appeared
     from sensors.service import SensorService
     from sensors.types import Sensor
 
@@ -65,6 +66,7 @@ async def sensor(settings: Settings, version: str) -> int:
             log,
             namespace=namespace,
             grace=process.grace,
+            appeared=Appeared.of_wire(settings.since, log),
         )
         process.started()
         await service.run(process.stopping)

@@ -33,8 +33,8 @@ class Parcel:
 
     object: Object
     bus: Mapping[str, Any]
-    since: Mapping[str, str] | None = None
-    """Of a Sensor: trigger -> when it first appeared (RFC 3339)."""
+    since: Mapping[str, Any] | None = None
+    """Of a Sensor: when its triggers first appeared."""
 
     @property
     def files(self) -> dict[str, str]:
@@ -85,14 +85,14 @@ def told(raw: Object, kind: str, spec: Mapping[str, Any]) -> Object:
     return {"apiVersion": raw.get("apiVersion", ""), "kind": kind, "metadata": kept, "spec": dict(spec)}
 
 
-def since_of(config_map: Object | None) -> dict[str, str] | None:
-    """The stamps that a ConfigMap of ours carries; None when there are none."""
+def since_of(config_map: Object | None) -> dict[str, Any] | None:
+    """What a ConfigMap of ours carries as `since`; None when there is nothing."""
     text = ((config_map or {}).get("data") or {}).get(SINCE)
     try:
         found = orjson.loads(text) if isinstance(text, str) else None
     except orjson.JSONDecodeError:
         return None
-    return {str(name): str(moment) for name, moment in found.items()} if isinstance(found, dict) else None
+    return found if isinstance(found, dict) else None
 
 
 def _encoded(value: Any) -> bytes:

@@ -19,6 +19,7 @@ from sensors import stored as sensor
 SETTINGS = pods.PodSettings("keryx:test")
 BUS = {"jetstream": {"url": "nats://h:4222", "accessSecret": {"name": "acc", "key": "a"}}}
 CREATED = "2026-07-01T00:00:00Z"
+SINCE = {"triggers": {"t": CREATED}, "complete": True}
 
 
 def metadata(name: str = "one", **more: Any) -> dict[str, Any]:
@@ -43,7 +44,7 @@ def a_source(**spec: Any) -> dict[str, Any]:
 
 
 def of_sensor(raw: dict[str, Any], bus: Any = BUS) -> tuple[Any, Any]:
-    return sensors.resources(raw, sensor.judge(raw), bus, {"t": CREATED}, SETTINGS, name="it")
+    return sensors.resources(raw, sensor.judge(raw), bus, SINCE, SETTINGS, name="it")
 
 
 def of_source(raw: dict[str, Any], bus: Any = BUS) -> tuple[Any, Any, Any]:
@@ -244,7 +245,7 @@ def test_the_object_travels_with_what_its_pods_need_of_its_metadata() -> None:
     assert told["metadata"] == metadata(annotations={"events.argoproj.io/leader-election": "k8s"})
     assert told["spec"] == raw["spec"]
     assert json.loads(config_map["data"]["bus.json"]) == BUS
-    assert carried.since_of(config_map) == {"t": CREATED}
+    assert carried.since_of(config_map) == SINCE
     assert env(made)["LEADER_ELECTION"] == "k8s"
     assert config_map["metadata"]["ownerReferences"][0]["controller"] is True
 

@@ -123,16 +123,24 @@ def test_an_object_without_a_spec_is_judged_too(raw: dict[str, Any]) -> None:
 # ---- when triggers appeared
 
 
+CREATED, LATER = "2026-07-01T00:00:00Z", "2026-07-02T12:00:00Z"
+OBJECT = {"metadata": {"creationTimestamp": CREATED}}
+
+
 def test_a_new_sensors_triggers_appeared_with_it_and_later_ones_when_they_are_seen() -> None:
     found = judged(trigger("old"), trigger("bad", atLeastOnce=3), trigger("new"))
-    raw = {"metadata": {"creationTimestamp": "2026-07-01T00:00:00Z"}}
-    assert set(resources.stamps(raw, found, None, NOW).values()) == {"2026-07-01T00:00:00Z"}
-    known = {"old": "2026-07-01T00:00:00Z", "gone": "2026-07-01T00:00:00Z"}
-    assert resources.stamps(raw, found, known, NOW) == {
-        "bad": "2026-07-02T12:00:00Z",
-        "new": "2026-07-02T12:00:00Z",
-        "old": "2026-07-01T00:00:00Z",
-    }
+    first = resources.appeared(OBJECT, found, None, NOW)
+    assert first == {"triggers": dict.fromkeys(("bad", "new", "old"), CREATED), "complete": True}
+    known = {"triggers": {"old": CREATED, "gone": CREATED}, "complete": True}
+    again = resources.appeared(OBJECT, found, known, NOW)
+    assert again == {"triggers": {"bad": LATER, "new": LATER, "old": CREATED}, "complete": True}
+    assert resources.appeared(OBJECT, found, again, NOW) == again
+
+
+def test_while_a_name_cannot_be_read_no_trigger_counts_as_removed() -> None:
+    known = {"triggers": {"old": CREATED, "renamed?": CREATED}, "complete": True}
+    found = resources.appeared(OBJECT, judged(trigger("old"), {"template": {"name": 5}}), known, NOW)
+    assert found == {"triggers": {"old": CREATED, "renamed?": CREATED}, "complete": False}
 
 
 # ---- event sources

@@ -49,8 +49,8 @@ def made(case: Case) -> list[dict[str, Any]] | Error:
     bus = case.input["eventBus"]["status"]["config"]
     if raw["kind"] == "Sensor":
         judged = sensor.judge(raw)
-        stamps = sensors.stamps(raw, judged, None, NOW)
-        return list(sensors.resources(raw, judged, bus, stamps, settings, name=NAME))
+        since = sensors.appeared(raw, judged, None, NOW)
+        return list(sensors.resources(raw, judged, bus, since, settings, name=NAME))
     found = event_sources.resources(raw, event_source.judge(raw), bus, settings, name=NAME)
     return [one for one in found if one is not None]
 
@@ -104,7 +104,7 @@ def back_in_environment(container: Any, carrier: Any, case: Case) -> None:
             variable["value"] = {"$base64json": json.loads(data["bus.json"])}
     last = container["env"][-1]
     if last["name"] == "KERYX_SINCE_FILE":
-        assert json.loads(data["since.json"]).values()
+        assert json.loads(data["since.json"])["complete"]
         container["env"].remove(last)
 
 
