@@ -57,6 +57,12 @@ class Cluster:
             time.sleep(0.02)
         return found
 
+    def until_gone(self, api_version: str, kind: str, name: str, namespace: str | None = None) -> None:
+        deadline = time.monotonic() + 60
+        while self.get(api_version, kind, name, namespace) is not None:
+            assert time.monotonic() < deadline, f"{kind} {name} does not go"
+            time.sleep(0.02)
+
     def until_served(self, api_version: str, kind: str) -> None:
         deadline = time.monotonic() + 30
         while True:
