@@ -1,6 +1,11 @@
 """Options of all tests."""
 
 import pytest
+from hypothesis import settings
+
+# A busy machine is no failure: what may not take long has a test of its own.
+settings.register_profile("keryx", deadline=None)
+settings.load_profile("keryx")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

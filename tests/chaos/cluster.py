@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import random
 import signal
@@ -16,6 +17,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -134,9 +136,17 @@ class Cluster:
         line = self.lines[name] = Line(self.server.port)
         await line.mend()
         file = write(self.directory / f"{name}.yaml", document)
-        environ = pod_environment(line.url) | {"KERYX_GRACE": "3"}
+        environ = pod_environment(line.url) | {"KERYX_GRACE": "3"} | self._since(name, document)
         process = Keryx(self.directory / name, command, "--object", file, environ=environ)
         self.processes[name] = process.start()
+
+    def _since(self, name: str, document: dict[str, Any]) -> dict[str, str]:
+        """What the controller says of a Sensor's triggers: a standby that never led knows it when all else is lost."""
+        triggers = [trigger["template"]["name"] for trigger in document["spec"].get("triggers", ())]
+        file = self.directory / f"{name}.since.json"
+        appeared = dict.fromkeys(triggers, datetime.now(UTC).isoformat())
+        file.write_text(json.dumps({"triggers": appeared, "complete": True}))
+        return {"KERYX_SINCE_FILE": str(file)} if triggers else {}
 
     # ---- faults
 
