@@ -19,7 +19,9 @@ _METRICS, _HEALTH, _ADMISSION = 7777, 8081, 8443
 def controller(*flags: str) -> list[Object]:
     """Two replicas, of which one leads: the other takes over within seconds."""
     name = "controller-manager"
+    # Containers and volumes are merged by name: these are Argo Events', so that none of its own stays beside them.
     container = _container(
+        name,
         ["controller", *flags],
         {"metrics": _METRICS, "health": _HEALTH},
         [
@@ -30,9 +32,9 @@ def controller(*flags: str) -> list[Object]:
         ],
         memory=("128Mi", "1Gi"),
     )
-    container["volumeMounts"].append({"name": "controller-config", "mountPath": _FOLDER, "readOnly": True})
+    container["volumeMounts"].append({"name": "controller-config-volume", "mountPath": _FOLDER, "readOnly": True})
     container |= _probes("health", "HTTP")
-    volume = {"name": "controller-config", "configMap": {"name": CONFIGURATION}}
+    volume = {"name": "controller-config-volume", "configMap": {"name": CONFIGURATION}}
     return [_deployment(name, CONTROLLER, container, [volume]), _budget(name)]
 
 
@@ -40,6 +42,7 @@ def webhook() -> list[Object]:
     """Two replicas behind a Service."""
     name = "events-webhook"
     container = _container(
+        "webhook",
         ["webhook-service"],
         {"webhook": _ADMISSION},
         [_downward("NAMESPACE", "metadata.namespace"), {"name": "PORT", "value": str(_ADMISSION)}],
@@ -99,9 +102,11 @@ def _deployment(name: str, account: str, container: Object, volumes: Iterable[Ob
     }
 
 
-def _container(arguments: list[str], ports: dict[str, int], env: list[Object], *, memory: tuple[str, str]) -> Object:
+def _container(
+    name: str, arguments: list[str], ports: dict[str, int], env: list[Object], *, memory: tuple[str, str]
+) -> Object:
     return {
-        "name": "main",
+        "name": name,
         "image": IMAGE,
         "imagePullPolicy": "IfNotPresent",
         "args": arguments,

@@ -12,6 +12,7 @@ from support.cluster import Cluster
 from support.terminal import Terminal
 
 from events.app import manifests
+from events.app.manifests import workloads
 from events.app.manifests.roles import NAMESPACE
 
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -65,6 +66,51 @@ def test_an_installation_comes_and_goes(
     kubectl.does(f"delete {files}")
     assert remains(cluster, name) == []
     assert remains(cluster, "install-validating-webhook.yaml") == []
+
+
+def former() -> list[dict[str, Any]]:
+    """What an installation of Argo Events consists of, as far as ours shares its names."""
+    made = []
+    for one in objects("install.yaml"):
+        if one["kind"] == "CustomResourceDefinition":
+            (version,) = one["spec"]["versions"]
+            free = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+            schema = {"type": "object", "required": ["metadata", "spec"], "properties": {"spec": free, "status": free}}
+            version["schema"] = {"openAPIV3Schema": schema}
+            del version["additionalPrinterColumns"]
+        elif one["kind"] == "Deployment":
+            (container,) = one["spec"]["template"]["spec"]["containers"]
+            container.update(image="registry.invalid/former:1", env=[{"name": "FORMER", "value": "1"}])
+            container["volumeMounts"] = container["volumeMounts"][1:]
+            one["spec"]["replicas"] = 1
+        made.append(one)
+    return made
+
+
+@pytest.mark.parametrize("how", ["", "--server-side --force-conflicts"])
+@pytest.mark.usefixtures("home")
+def test_applied_over_an_installation_of_argo_events_it_takes_its_place(
+    kubectl: Terminal, cluster: Cluster, tmp_path: Path, how: str
+) -> None:
+    kubectl.namespace = NAMESPACE
+    manifests.write(tmp_path / "manifests")
+    kubectl.does("apply -f " + kubectl.write("former.yaml", *former()))
+    kubectl.does("wait --for=condition=Established crd/sensors.argoproj.io")
+    trigger = {"template": {"name": "t", "log": {}, "policy": {"k8s": {}}}}
+    sensor = {"apiVersion": "argoproj.io/v1alpha1", "kind": "Sensor", "metadata": {"name": "old"}}
+    sensor["metadata"] |= {"finalizers": ["sensor-controller"]}
+    kubectl.does("create -f " + kubectl.write("old.yaml", sensor | {"spec": {"triggers": [trigger], "free": 1}}))
+    kubectl.does(f"apply {how} -f {tmp_path}/manifests/install.yaml")
+    (container,) = kubectl.json("get deployment controller-manager")["spec"]["template"]["spec"]["containers"]
+    assert container["image"] == workloads.IMAGE
+    assert "FORMER" not in {one["name"] for one in container["env"]}
+    found = kubectl.json("get sensor old")
+    assert found["spec"]["triggers"][0]["template"]["name"] == "t"
+    kubectl.does("""patch sn old --subresource=status --type=merge -p '{"status": {"conditions": []}}'""")
+    kubectl.does("""patch sn old --type=merge -p '{"metadata": {"finalizers": null}}'""")
+    kubectl.does("delete sn old")
+    kubectl.does(f"delete -f {tmp_path}/manifests/install.yaml")
+    assert remains(cluster, "install.yaml") == []
 
 
 @pytest.mark.parametrize("name", sorted(name for name in FILES if name.startswith("rbac/")))
