@@ -1,11 +1,15 @@
-"""Every Prometheus name in one place. Contract: sensors H.1, eventsources 1.12; ours are marked.
+"""Every Prometheus name in one place. Contract: sensors H.1 and H.2, eventsources 1.12; ours are marked.
 
 One `Metrics` per process; series of an object are made once, at its start, and kept by who counts.
 """
 
 from __future__ import annotations
 
+import contextlib
 import platform
+import time
+from collections.abc import Callable, Iterator
+from typing import Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Summary, disable_created_metrics
 from prometheus_client.exposition import generate_latest
@@ -95,6 +99,96 @@ class Metrics:
     def _histogram(self, name: str, text: str, labels: tuple[str, ...]) -> Histogram:
         return Histogram(f"{_PREFIX}{name}", text, labels, registry=self.registry, buckets=_SECONDS)
 
+    def for_controllers(self) -> ControllerMetrics:
+        """The series of a controller; pods of sources and sensors do without. To be called once."""
+        return ControllerMetrics(self.registry)
+
     def text(self) -> bytes:
         """The exposition format."""
         return generate_latest(self.others)
+
+
+class Waiting(Protocol):
+    """What is counted of a queue."""
+
+    on_add: Callable[[], None]
+    on_get: Callable[[float], None]
+
+    def __len__(self) -> int: ...
+
+    def ages(self) -> list[float]:
+        """For how many seconds each key that is worked on has been."""
+        ...
+
+
+class ControllerMetrics:
+    """The series of controllers, by the names that dashboards know from controller-runtime. Contract: sensors H.2."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(name, text, labels, registry=registry)
+
+        def gauge(name: str, text: str, *labels: str) -> Gauge:
+            return Gauge(name, text, labels, registry=registry)
+
+        def histogram(name: str, text: str, *labels: str) -> Histogram:
+            return Histogram(name, text, labels, registry=registry, buckets=_SECONDS)
+
+        runtime, queue = "controller_runtime", ("name", "controller")
+        self.reconciles = counter(f"{runtime}_reconcile", "Reconciles by result.", "controller", "result")
+        self.errors = counter(f"{runtime}_reconcile_errors", "Reconciles that failed.", "controller")
+        self.seconds = histogram(f"{runtime}_reconcile_time_seconds", "Duration of a reconcile.", "controller")
+        self.workers = gauge(f"{runtime}_max_concurrent_reconciles", "Workers.", "controller")
+        self.active = gauge(f"{runtime}_active_workers", "Workers that reconcile.", "controller")
+        self.depth = gauge("workqueue_depth", "Keys that wait.", *queue)
+        self.adds = counter("workqueue_adds", "Keys that were queued.", *queue)
+        self.retries = counter("workqueue_retries", "Keys that were put off after a failure.", *queue)
+        self.waited = histogram("workqueue_queue_duration_seconds", "From queued to taken up.", *queue)
+        self.worked = histogram("workqueue_work_duration_seconds", "From taken up to done.", *queue)
+        self.unfinished = gauge("workqueue_unfinished_work_seconds", "Age of all that is worked on.", *queue)
+        self.longest = gauge("workqueue_longest_running_processor_seconds", "Age of the oldest of it.", *queue)
+        self.requests = counter("rest_client_requests", "Requests to the API server.", "code", "method", "host")
+        self.master = gauge("leader_election_master_status", "Whether this process leads.", "name")
+
+    def of(self, controller: str, queue: Waiting, workers: int) -> ControllerCounts:
+        """The series of one controller; the queue's are counted from now on."""
+        return ControllerCounts(self, controller, queue, workers)
+
+
+class ControllerCounts:
+    """The series of one controller."""
+
+    def __init__(self, metrics: ControllerMetrics, controller: str, queue: Waiting, workers: int) -> None:
+        names = (controller, controller)
+        self._results = {
+            result: metrics.reconciles.labels(controller, result)
+            for result in ("success", "error", "requeue", "requeue_after")
+        }
+        self._errors, self._retries = metrics.errors.labels(controller), metrics.retries.labels(*names)
+        self._seconds, self._worked = metrics.seconds.labels(controller), metrics.worked.labels(*names)
+        self._active = metrics.active.labels(controller)
+        metrics.workers.labels(controller).set(workers)
+        queue.on_add, queue.on_get = metrics.adds.labels(*names).inc, metrics.waited.labels(*names).observe
+        metrics.depth.labels(*names).set_function(lambda: len(queue))
+        metrics.unfinished.labels(*names).set_function(lambda: sum(queue.ages()))
+        metrics.longest.labels(*names).set_function(lambda: max(queue.ages(), default=0))
+
+    @contextlib.contextmanager
+    def working(self) -> Iterator[None]:
+        """Around one reconcile."""
+        begun = time.monotonic()
+        self._active.inc()
+        try:
+            yield
+        finally:
+            self._active.dec()
+            for series in (self._seconds, self._worked):
+                series.observe(time.monotonic() - begun)
+
+    def ended(self, result: str) -> None:
+        """One reconcile ended: success, error, requeue or requeue_after."""
+        self._results[result].inc()
+        if result == "error":
+            self._errors.inc()
+        if result in ("error", "requeue"):
+            self._retries.inc()
