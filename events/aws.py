@@ -39,6 +39,8 @@ class Access:
     """URL of a server that is not AWS's own."""
     session_token: str = ""
     """Of temporary keys."""
+    roots: str = ""
+    """File with the CA certificates (PEM) to trust; empty: the system's."""
 
 
 class Refused(ActionError):
@@ -108,18 +110,58 @@ class Latest:
         return self._client
 
 
+async def signed(access: Access, url: str, *, seconds: float) -> dict[str, str]:
+    """The headers of a GET that boto3 has no call for, signed as S3 wants it (SigV4); ActionError, MissingExtra.
+
+    In a thread: the environment's credentials may have to be fetched.
+    """
+    try:
+        async with asyncio.timeout(seconds):
+            return await in_thread(lambda: _sign(access, url), "aws")
+    except TimeoutError as error:
+        raise ActionError(f"{access.service}: no credentials within {seconds:g} s") from error
+
+
+def _sign(access: Access, url: str) -> dict[str, str]:
+    with extra("aws"):
+        from botocore.auth import S3SigV4Auth
+        from botocore.awsrequest import AWSRequest
+        from botocore.credentials import Credentials
+        from botocore.exceptions import BotoCoreError, ClientError
+    try:
+        if access.access_key and not access.role:
+            found: Any = Credentials(access.access_key, access.secret_key, access.session_token or None)
+        else:
+            found = _session(access).get_credentials()
+    except (BotoCoreError, ClientError) as error:
+        raise ActionError(f"{access.service}: {error}") from error
+    if found is None:
+        raise ActionError(f"{access.service}: Unable to locate credentials")
+    request = AWSRequest(method="GET", url=url)
+    try:
+        S3SigV4Auth(found.get_frozen_credentials(), "s3", access.region).add_auth(request)
+    except (BotoCoreError, ClientError) as error:
+        raise ActionError(f"{access.service}: {error}") from error
+    return dict(request.headers.items())
+
+
+def _session(access: Access) -> Any:
+    import boto3
+
+    return _in_role(access) if access.role else boto3.session.Session(region_name=access.region)
+
+
 def _make(access: Access, seconds: float) -> Any:
     """A boto3 client; nothing is sent yet."""
-    import boto3
     from botocore.config import Config
 
-    session = _in_role(access) if access.role else boto3.session.Session(region_name=access.region)
-    return session.client(
+    return _session(access).client(
         access.service,
         aws_access_key_id=access.access_key or None,
         aws_secret_access_key=access.secret_key or None,
         aws_session_token=access.session_token or None,
         endpoint_url=access.endpoint or None,
+        verify=access.roots or None,
         config=Config(
             connect_timeout=min(_CONNECT_SECONDS, seconds),
             read_timeout=seconds,
