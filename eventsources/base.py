@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 class EventSourceFilter(Model):
     """Which events are published (eventsources 1.9)."""
 
+    needs_expression: ClassVar[bool] = True
+    """Whether it says nothing without one."""
+
     expression: str = Field("", description="Expression over the event's data; only events for which it is true pass.")
 
 

@@ -23,7 +23,7 @@ _QUIET_SECONDS = 60.0
 def compiled(spec: Spec) -> expr.Filter | None:
     """The filter of a spec; None when it has none, UserError when it cannot be compiled."""
     found: Any = getattr(spec, "filter", None)
-    if not isinstance(found, EventSourceFilter):
+    if not isinstance(found, EventSourceFilter) or not (found.expression or found.needs_expression):
         return None
     try:
         return expr.filter(found.expression)

@@ -35,6 +35,7 @@ SOURCES: Registry[Kind[Any]] = Registry(
         "redis": "eventsources.sources.redis:RedisSource",
         "redisStream": "eventsources.sources.redis_stream:RedisStreamSource",
         "resource": "eventsources.sources.resource:ResourceSource",
+        "s3": "eventsources.sources.s3:S3Source",
         "sftp": "eventsources.sources.sftp:SftpSource",
         "slack": "eventsources.sources.slack:SlackSource",
         "sns": "eventsources.sources.sns:SnsSource",

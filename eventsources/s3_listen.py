@@ -14,6 +14,7 @@ import zlib
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -62,6 +63,14 @@ class Selection:
         return f"{endpoint.rstrip('/')}/{quote(self.bucket, safe='-_.~')}?{query}"
 
 
+def trusting(roots: Path | None) -> ssl.SSLContext:
+    """TLS that trusts the certificates in a file alone, or the system's; UserError for what is no certificate."""
+    try:
+        return ssl.create_default_context(cafile=roots)
+    except ssl.SSLError as error:
+        raise UserError(f"{roots} has no certificates: {error}", path="caCertificate", cure="PEM") from error
+
+
 class Stream:
     """Connections to one server, one after another."""
 
@@ -72,9 +81,9 @@ class Stream:
         context: SourceContext,
         *,
         tls: Callable[[], ssl.SSLContext] | None = None,
-        on_connected: Callable[[], Awaitable[None]] | None = None,
+        on_connected: Callable[[], None] = lambda: None,
     ) -> None:
-        """`access` is asked before each connection; `on_connected` is awaited once what happens is told again."""
+        """`access` is asked before each connection; `on_connected` is called once what happens is told again."""
         self._selection, self._access, self._context, self._tls = selection, access, context, tls
         self._on_connected = on_connected
         self._unusable = Unusable(context.log)
@@ -84,9 +93,9 @@ class Stream:
         self._said, self._cuts = float("-inf"), 0
 
     async def run(self, handle: Callable[[list[Raw]], Awaitable[None]]) -> None:
-        """Hand on the records of each line, for ever; ActionError when the server will not have us, or is gone.
+        """Hand on the records of each line, for ever; none: the server is there.
 
-        UserError when it knows no such stream.
+        ActionError when it will not have us, or is gone; UserError when it knows no such stream.
         """
         pauses = Endless(0.5, 10)
         while True:
@@ -94,8 +103,7 @@ class Stream:
                 async with aclosing(self._records()) as lines:
                     async for records in lines:
                         pauses.reset()
-                        if records:
-                            await handle(records)
+                        await handle(records)
                 error: ActionError = ActionError(f"{self._selection.bucket}: the stream of notifications ended")
             except ActionError as failure:
                 if not aws.is_passing(failure):
@@ -124,8 +132,7 @@ class Stream:
         async with self._connected() as answer:
             self._was_there = time.monotonic()
             self._context.started()
-            if self._on_connected is not None:
-                await self._on_connected()
+            self._on_connected()
             rest = b""
             try:
                 async for chunk in answer.content.iter_any():
@@ -139,6 +146,11 @@ class Stream:
                 raise ActionError(
                     f"{self._selection.bucket}: the stream of notifications broke off: {reason}"
                 ) from error
+
+    def unusable(self, error: InvalidEvent) -> None:
+        """Something in the stream is no notification: it is dropped, counted, and said."""
+        self._context.failed()
+        self._unusable.found("", error, "dropped")
 
     def _read(self, line: bytes) -> list[Raw]:
         text = line.strip()
@@ -155,8 +167,7 @@ class Stream:
                     f"{self._access().endpoint} lists the bucket instead of telling what happens: it is no MinIO server"
                 )
                 raise UserError(what, cure="use s3 with mode: sqs or mode: poll") from error
-            self._context.failed()
-            self._unusable.found("", InvalidEvent(f"it is no notification: {error}"), "dropped")
+            self.unusable(InvalidEvent(f"it is no notification: {error}"))
             return []
         return records or []
 

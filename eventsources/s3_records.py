@@ -19,6 +19,8 @@ from events.problems import Problems, did_you_mean
 
 PREFIX = "s3:"
 CREATED, REMOVED = "s3:ObjectCreated:Put", "s3:ObjectRemoved:Delete"
+SEEN = (CREATED, REMOVED)
+"""What lists show: an object is there that was not, or another one; and one is there no more."""
 TEST_EVENT = "s3:TestEvent"
 _KINDS = {
     "ObjectAccessed": "Get Head Attributes GetRetention GetLegalHold",

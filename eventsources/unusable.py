@@ -14,8 +14,13 @@ _SECONDS = 60.0
 class Unusable:
     """What one event of an event source could not use."""
 
-    def __init__(self, log: Log, clock: Callable[[], float] = time.monotonic) -> None:
-        self._log, self._clock = log, clock
+    def __init__(
+        self,
+        log: Log,
+        clock: Callable[[], float] = time.monotonic,
+        text: str = "A message cannot become an event",
+    ) -> None:
+        self._log, self._clock, self._text = log, clock, text
         self._next, self._unsaid = float("-inf"), 0
 
     def found(self, id: str, error: KeryxError, fate: str) -> None:
@@ -24,5 +29,5 @@ class Unusable:
         if self._clock() < self._next:
             return
         self._next = self._clock() + _SECONDS
-        self._log.warning("A message cannot become an event", id=id, reason=error, fate=fate, messages=self._unsaid)
+        self._log.warning(self._text, id=id, reason=error, fate=fate, messages=self._unsaid)
         self._unsaid = 0

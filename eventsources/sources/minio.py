@@ -20,7 +20,7 @@ from eventsources import s3_records
 from eventsources.base import Source, SourceContext, Spec
 from eventsources.fields import KeyFilter, require
 from eventsources.holding import Holding
-from eventsources.s3_listen import Lanes, Raw, Selection, Stream
+from eventsources.s3_listen import Lanes, Raw, Selection, Stream, trusting
 
 _REGION = "us-east-1"
 """What a server without a region of its own takes."""
@@ -68,13 +68,7 @@ class MinioSpec(Spec):
 
     def tls(self, secrets: Credentials) -> ssl.SSLContext:
         """Whom to trust; CredentialError, UserError for what is no certificate."""
-        if self.ca_certificate is None:
-            return ssl.create_default_context()
-        path = secrets.path(self.ca_certificate)
-        try:
-            return ssl.create_default_context(cafile=str(path))
-        except ssl.SSLError as error:
-            raise UserError(f"{path} has no certificates: {error}", path="caCertificate", cure="PEM") from error
+        return trusting(secrets.path(self.ca_certificate) if self.ca_certificate is not None else None)
 
 
 class MinioSource(Source[MinioSpec]):
@@ -103,8 +97,13 @@ class MinioSource(Source[MinioSpec]):
             tls=None if spec.insecure else lambda: spec.tls(context.secrets),
         )
         lanes = Lanes(publish)
+
+        async def take(records: list[Raw]) -> None:
+            if records:
+                await lanes.put(_key(records), records)
+
         async with lanes.running():
-            await stream.run(lambda records: lanes.put(_key(records), records))
+            await stream.run(take)
 
     def _data(self, records: list[Raw]) -> bytes:
         """The records as the server sent them."""

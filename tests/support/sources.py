@@ -59,7 +59,12 @@ class _Lines(logging.Handler):
 
 @asynccontextmanager
 async def listening(
-    kind: type[Source[Any]], spec: dict[str, Any], secrets: Path, http: Any = None, bus: Bus | None = None
+    kind: type[Source[Any]],
+    spec: dict[str, Any],
+    secrets: Path,
+    http: Any = None,
+    bus: Bus | None = None,
+    state: Any = None,
 ) -> AsyncIterator[Listening]:
     """A source that runs until the end of the block; whether it got as far as to listen is the test's question."""
     parsed, problems = kind.Spec.parse(spec), Problems()
@@ -76,7 +81,7 @@ async def listening(
         source_name="src",
         event_name="ev",
         emit=bus.emit,
-        state=unused,
+        state=state,
         http=http,
         clock=SystemClock(),
         log=Log("test"),

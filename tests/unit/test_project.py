@@ -41,7 +41,7 @@ def test_every_trigger_has_its_place_among_the_others() -> None:
 @pytest.mark.parametrize(("table", "key"), ADAPTERS)
 def test_an_adapter_is_named_after_its_key(table: Registry, key: str) -> None:
     module, _, name = table.rows[key].partition(":")
-    assert module.rpartition(".")[2] == {"k8s": "k8s"}.get(key, to_snake(key))
+    assert module.rpartition(".")[2] == {"k8s": "k8s", "s3": "s3"}.get(key, to_snake(key))
     suffix = "Source" if table is SOURCES else "Trigger"
     assert name.lower() == f"{key}{suffix}".lower()
 
