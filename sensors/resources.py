@@ -49,8 +49,8 @@ def appeared(raw: Object, stored: Stored, known: Mapping[str, Any] | None, now: 
     A trigger without a checkpoint starts there, so that what arrived before its pod is not missed. While a trigger's
     name cannot be read, it may be any that was known: none of those is forgotten.
     """
-    created = str(raw["metadata"].get("creationTimestamp") or f"{now:%Y-%m-%dT%H:%M:%SZ}")
-    moment = created if known is None else f"{now:%Y-%m-%dT%H:%M:%SZ}"
+    seen = f"{now:%Y-%m-%dT%H:%M:%S.%fZ}"
+    moment = seen if known is not None else str(raw["metadata"].get("creationTimestamp") or seen)
     listed = (known or {}).get("triggers")
     before = listed if isinstance(listed, dict) else {}
     names = stored.names if stored.knows_all else stored.names | before.keys()

@@ -21,7 +21,6 @@ from events.settings import GRACE, METRICS_PORT
 
 LEADER_ELECTION = "events.argoproj.io/leader-election"
 """Annotation of an object: `k8s` has its pods use a Lease."""
-SPEC_HASH = "resource-spec-hash"
 CHECKSUM = "object-checksum"
 """Annotation of the pods: what they read when they start. Another one rolls them."""
 MAX_LABEL = 63
@@ -182,6 +181,7 @@ def _main(workload: Workload, mounts: Mounts, settings: PodSettings) -> Object:
         "resources": container.resources or _resources(workload.processes),
         "securityContext": container.security_context or _security(workload.template),
         "volumeMounts": mounts.mounts,
+        "terminationMessagePolicy": "FallbackToLogsOnError",  # a crash is told in the object's status
         **_probes(),
     }
 

@@ -118,7 +118,8 @@ def test_no_role_has_wildcards_nor_reaches_into_pods() -> None:
             for rule in one.get("rules") or []:
                 for field in ("apiGroups", "resources", "verbs"):
                     assert "*" not in rule[field], name
-                assert not any(resource.startswith("pods") for resource in rule["resources"]), name
+                assert not any(resource.startswith("pods/") for resource in rule["resources"]), name
+                assert "pods" not in rule["resources"] or set(rule["verbs"]) <= {"list", "watch"}, name
 
 
 def test_the_sensor_of_the_example_account_may_create_workflows_and_nothing_else() -> None:

@@ -123,7 +123,7 @@ def test_an_object_without_a_spec_is_judged_too(raw: dict[str, Any]) -> None:
 # ---- when triggers appeared
 
 
-CREATED, LATER = "2026-07-01T00:00:00Z", "2026-07-02T12:00:00Z"
+CREATED, LATER = "2026-07-01T00:00:00Z", "2026-07-02T12:00:00.000000Z"
 OBJECT = {"metadata": {"creationTimestamp": CREATED}}
 
 

@@ -35,6 +35,7 @@ CONTROLLER_RULES = [
     rule(GROUP, [f"{kind}/{part}" for kind in KINDS for part in ("finalizers", "status")], ("patch", "update")),
     rule("apps", ("deployments", "statefulsets"), (*_READ, "create", "patch", "update", "delete")),
     rule("core", ("services", "configmaps"), (*_READ, "create", "patch", "update", "delete")),
+    rule("core", ("pods",), ("list", "watch")),  # why those of an object are not ready
     rule("policy", ("poddisruptionbudgets",), (*_READ, "create", "patch", "update", "delete")),
     rule("core", ("persistentvolumeclaims",), ("list", "delete")),
     rule("core", ("events",), ("create", "patch")),

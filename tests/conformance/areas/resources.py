@@ -83,6 +83,7 @@ def as_upstreams(objects: Any, case: Case) -> dict[str, Any]:
     for probe in ("startupProbe", "readinessProbe", "livenessProbe"):  # row C11, from here on
         assert container.pop(probe)["httpGet"]["port"] == "metrics"
     assert spec.pop("terminationGracePeriodSeconds") > 29
+    assert container.pop("terminationMessagePolicy")
     container_template = (case.input["object"]["spec"].get("template") or {}).get("container") or {}
     if not container_template.get("securityContext"):
         assert container.pop("securityContext") == slim(dict(pods.RESTRICTED))
