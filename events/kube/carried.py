@@ -96,4 +96,7 @@ def since_of(config_map: Object | None) -> dict[str, Any] | None:
 
 
 def _encoded(value: Any) -> bytes:
-    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    try:
+        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    except orjson.JSONEncodeError as error:
+        raise UserError(f"it cannot travel to its pods: {error}", path="spec") from error

@@ -13,6 +13,7 @@ from operator import itemgetter
 from typing import Any
 
 from events.credentials import MOUNTED, ConfigMapRef, SecretRef
+from events.errors import UserError
 from events.kube.api import Object
 from events.resources import dns_label
 from events.settings import BUS_AUTH_FILE
@@ -28,10 +29,10 @@ class Mounts:
     """Volumes of a pod and mounts of its container, being gathered."""
 
     def __init__(self, volumes: Sequence[Object], mounts: Sequence[Object]) -> None:
-        self._theirs = list({volume.get("name"): volume for volume in volumes}.values())
-        self._their_mounts = list({mount.get("mountPath"): mount for mount in mounts}.values())
-        self._names = {volume.get("name") for volume in self._theirs}
-        self._paths = {str(mount.get("mountPath")).rstrip("/") for mount in self._their_mounts}
+        self._theirs = last_of_each(volumes, "name", "spec.template.volumes")
+        self._their_mounts = last_of_each(mounts, "mountPath", "spec.template.container.volumeMounts")
+        self._names = {volume["name"] for volume in self._theirs}
+        self._paths = {mount["mountPath"].rstrip("/") for mount in self._their_mounts}
         self._volumes: list[Object] = []
         self._mounts: list[Object] = []
 
@@ -97,6 +98,16 @@ class Mounts:
         self._volumes.append({"name": name, **source})
         read_only = {"readOnly": True} if is_read_only else {}
         self._mounts.append({"name": name, "mountPath": path, **read_only})
+
+
+def last_of_each(listed: Iterable[Object], key: str, path: str) -> list[Object]:
+    """Of elements with the same `key`, which the API server would refuse, the last. UserError for one without."""
+    found: dict[str, Object] = {}
+    for index, one in enumerate(listed):
+        if not isinstance(one.get(key), str):
+            raise UserError("required, as text", path=f"{path}[{index}].{key}")
+        found[one[key]] = one
+    return list(found.values())
 
 
 def _volume(prefix: str, name: str) -> str:

@@ -15,7 +15,7 @@ from events.credentials import ConfigMapRef, SecretRef
 from events.errors import UserError
 from events.kube import objects
 from events.kube.api import Object
-from events.kube.mounts import Mounts
+from events.kube.mounts import Mounts, last_of_each
 from events.resources import API_VERSION, Container, Template
 from events.settings import GRACE, METRICS_PORT
 
@@ -199,8 +199,8 @@ def _environment(workload: Workload, container: Container) -> list[Object]:
         *files[1:],
     ]
     names = {one["name"] for one in ours}
-    theirs = {one.get("name"): one for one in container.env or []}
-    return [*(one for name, one in theirs.items() if name not in names), *ours]
+    theirs = last_of_each(container.env or [], "name", "spec.template.container.env")
+    return [*(one for one in theirs if one["name"] not in names), *ours]
 
 
 def _in_environment(container: Container) -> Iterable[SecretRef | ConfigMapRef]:

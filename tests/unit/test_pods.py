@@ -186,6 +186,19 @@ def test_workers_ask_for_more_memory() -> None:
     assert main(of_source(a_source(workers=4))[1])["resources"]["requests"]["memory"] == "288Mi"
 
 
+@pytest.mark.parametrize(
+    ("template", "path"),
+    [
+        ({"volumes": [{"name": "a"}, {}]}, r"spec.template.volumes\[1\].name"),
+        ({"container": {"env": [{"name": ["x"]}]}}, r"spec.template.container.env\[0\].name"),
+        ({"container": {"volumeMounts": [{"mountPath": 5}]}}, r"volumeMounts\[0\].mountPath"),
+    ],
+)
+def test_parts_of_a_template_that_cannot_be_told_apart_are_refused(template: Any, path: str) -> None:
+    with pytest.raises(UserError, match=path):
+        of_sensor(a_sensor(template=template))
+
+
 # ---- names, labels, replicas
 
 
