@@ -5,10 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from events import workflow_retry
 from events.errors import ActionError
 from events.kube import objects
 from events.kube.api import KubeApi, KubeError, Object, Resource
-from sensors import kubernetes_objects, workflow_options, workflow_retry
+from events.workflow_resubmit import resubmitted
+from sensors import kubernetes_objects, workflow_options
 from sensors.base import Firing, TriggerContext
 from sensors.kubernetes_changes import FIELD_MANAGER, MERGE
 from sensors.workflow_options import Options
@@ -19,7 +21,6 @@ RETRIED_BY = "events.argoproj.io/retried-by"
 """Holds the firing that began the Workflow again."""
 NOT_FOUND = 404
 _LABELS = "workflows.argoproj.io/"
-_LEFT_OUT = ("archive-status", "completed", "creator", "phase", "workflow-archiving-status")
 _SHUTDOWN = {"stop": "Stop", "terminate": "Terminate"}
 
 
@@ -119,28 +120,6 @@ async def resubmit(named: Object, context: TriggerContext, firing: Firing, optio
     made = resubmitted(former)
     workflow_options.apply(options, made)
     return await kubernetes_objects.create(made, context, firing)
-
-
-def resubmitted(former: Object) -> Object:
-    """A Workflow like `former`, to be created (workflows H.3)."""
-    meta, spec = former["metadata"], dict(former.get("spec") or {})
-    spec.pop("shutdown", None)
-    if not spec.get("activeDeadlineSeconds", 1):
-        del spec["activeDeadlineSeconds"]
-    labels = {key: value for key, value in (meta.get("labels") or {}).items() if _is_kept(key)}
-    made: Object = {
-        "generateName": meta.get("generateName") or f"{meta['name']}-",
-        "labels": labels | {f"{_LABELS}resubmitted-from-workflow": meta["name"]},
-    }
-    for field in ("annotations", "ownerReferences", "namespace"):
-        if meta.get(field):
-            made[field] = meta[field]
-    return {"apiVersion": API_VERSION, "kind": "Workflow", "metadata": made, "spec": spec}
-
-
-def _is_kept(label: str) -> bool:
-    rest = label.removeprefix(_LABELS)
-    return rest == label or not rest.startswith(_LEFT_OUT)
 
 
 async def submitted_from(named: Object, context: TriggerContext) -> Object:

@@ -46,7 +46,6 @@ AREAS: Mapping[str, str] = MappingProxyType(
         "policy": "policy",
         "quantities": "kubernetes_names",
         "resources": "resources",
-        "retry": "workflow_retry",
         "selectors": "kubernetes_selectors",
         "smp": "kubernetes_patches",
         "ssa": "kubernetes_apply",
@@ -56,6 +55,17 @@ AREAS: Mapping[str, str] = MappingProxyType(
         "trigger.http": "trigger_http",
         "validate": "validate",
         "webhook": "webhook",
+        "workflows.cron": "workflows_pure",
+        "workflows.depends": "workflows_pure",
+        "workflows.expansion": "workflows_pure",
+        "workflows.ids": "workflows_pure",
+        "workflows.merge": "workflows_pure",
+        "workflows.operate": "workflows_operate",
+        "workflows.retry": "workflows_retry",
+        "workflows.tree": "workflows_tree",
+        "workflows.validate": "workflows_validate",
+        "workflows.variables": "workflows_pure",
+        "workflows.when": "workflows_pure",
     }
 )
 _SHOWN = 300

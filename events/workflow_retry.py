@@ -78,7 +78,7 @@ def _starts(tree: _Tree, options: Options) -> set[str]:
     return chosen | failed
 
 
-def is_selected(node: Object, selector: str) -> bool:
+def is_selected(node: Mapping[str, Any], selector: str) -> bool:
     """Whether a field selector means a node: `displayName=b`, `phase!=Succeeded`, `inputs.parameters.x.value=1`."""
     for term in filter(None, selector.split(",")):
         key, sign, value = term.partition("!=")
@@ -90,14 +90,14 @@ def is_selected(node: Object, selector: str) -> bool:
     return True
 
 
-def _field(node: Object, key: str) -> str:
+def _field(node: Mapping[str, Any], key: str) -> str:
     if key.startswith(("inputs.parameters.", "outputs.parameters.")):
         place, _, rest = key.partition(".parameters.")
         name = rest.removesuffix(".value")
         several = (node.get(place) or {}).get("parameters") or ()
         return next((str(one.get("value", "")) for one in several if one.get("name") == name), "")
-    if key == "templateRef.name":
-        return str((node.get("templateRef") or {}).get("name", ""))
+    if key.startswith("templateRef."):
+        return str((node.get("templateRef") or {}).get(key.removeprefix("templateRef."), ""))
     return str(node.get(key, ""))
 
 

@@ -1,0 +1,19 @@
+"""Workflows, WorkflowTemplates, ClusterWorkflowTemplates and CronWorkflows, carried out. Contract: workflows.
+
+Objects are raw dicts in Argo's wire form. Everything but `controller`, `archive` and `store` is pure: no I/O, and no
+clock but the time passed in.
+
+    names.py phases.py          ids of nodes, names of pods; what a phase means
+    tags.py expressions.py      `{{x}}` and `{{=x}}` in the JSON form of an object
+    variables.py scopes.py      what may be referred to
+    arguments.py                arguments given to a template
+    when.py depends.py loops.py the small languages of steps and tasks
+    merging.py                  workflowTemplateRef, defaults
+    schedules.py cron.py        when a CronWorkflow is due, and what it does then
+    validation/                 what submit and lint refuse
+    engine/                     THE HEART: (workflow, pods, now) -> (status, pods to make)
+    pods.py                     the pod of a node
+    tree.py                     the nodes drawn
+    suspending.py               resume, stop and set on suspended nodes
+    controller.py store.py archive.py   watches and writes
+"""
