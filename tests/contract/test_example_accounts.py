@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -9,13 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.event_sources import Member, events, until
 from support.kube_world import DEFINED, World, definition, fire
 from support.recorded_calls import Recorded, granted, recorded, user
 
+from eventbus.memory import MemoryBroker
 from events.app.manifests import examples
 from events.errors import ActionError
 from events.kube.api import KubeError
 from events.kube.client import connect
+from eventsources.service import EventRunner
+from eventsources.sources.resource import ResourceSource, ResourceSpec
 
 NAMESPACE = "builds"
 WORKFLOW = {
@@ -70,6 +75,24 @@ async def test_the_operating_account_does_what_operations_need_and_has_no_right_
             await tried(
                 world, "submit-from", {"apiVersion": WORKFLOW["apiVersion"], "kind": kind, "metadata": {"name": "t"}}
             )
+        assert place.refused == []
+        assert place.calls[who] == granted(rules(objects))
+
+
+async def test_the_account_of_a_resource_source_lists_and_watches_and_has_no_right_without_use(tmp_path: Path) -> None:
+    async with recorded(tmp_path) as place, account(place, "resource-event-source.yaml") as (world, who, objects):
+        member = Member(broker := MemoryBroker())
+        member.shared.clients.kube = lambda: world.kube  # type: ignore[method-assign]
+        watched = {"group": "argoproj.io", "version": "v1alpha1", "resource": "workflows", "namespace": "ns"}
+        source = ResourceSource(ResourceSpec.parse(watched | {"eventTypes": ["ADD"]}))
+        task = asyncio.create_task(EventRunner(source, "resource", "ev", "src", member.shared).run())
+        try:
+            await until(lambda: member.number("event_service_running_total", None) == 1)
+            await place.admin.create(WORKFLOW | {"metadata": {"name": "one", "namespace": "ns"}})
+            await until(lambda: len(events(broker)) == 1)
+        finally:
+            task.cancel()
+            await asyncio.wait({task})
         assert place.refused == []
         assert place.calls[who] == granted(rules(objects))
 
