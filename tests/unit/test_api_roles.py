@@ -275,17 +275,21 @@ def test_what_is_covered_gives_nothing_new(owned: list[Rule], granted: Rule, dat
         assert any(mine.allows(ask) for mine in owned)
 
 
-def test_a_decision_takes_microseconds() -> None:
+def test_a_decision_looks_at_few_of_many_roles() -> None:
     found, kept = index(with_bootstrap=True)
     for number in range(500):
         kept.put(role(f"r{number}", "n", ("get list", "", f"things{number}"), ("get", "apps", "deployments")))
         kept.put(binding(f"b{number}", "n", f"Role/r{number}", f"User/u{number % 50}"))
     asked = [Attributes("get", "", "v1", f"things{number % 7}", "", "n", f"o{number}") for number in range(5_000)]
     found.authorize(User("u3"), asked[0])
-    started = time.perf_counter()
-    for one in asked:
-        found.authorize(User("u3"), one)
-    assert (time.perf_counter() - started) / len(asked) < 100e-6
+
+    def seconds() -> float:
+        started = time.process_time()
+        for one in asked:
+            found.authorize(User("u3"), one)
+        return time.process_time() - started
+
+    assert min(seconds() for _ in range(5)) / len(asked) < 500e-6  # looking at all of them takes milliseconds
 
 
 def test_an_object_of_another_kind_changes_nothing() -> None:
