@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
+from eventbus.roles import Role
 from eventbus.types import BusConfig, JetStreamConfig
 from events import yamls
 from events.credentials import Credentials
@@ -48,8 +49,12 @@ def bus(
     metrics: Metrics,
     log: Log,
     is_guest: bool = False,
+    role: Role | None = None,
 ) -> JetStreamBus:
-    """A bus that begins to connect with `start()`; UserError when the configuration cannot be used."""
+    """A bus that begins to connect with `start()`; UserError when the configuration cannot be used.
+
+    `role`: for whom, where sources and sensors are different users.
+    """
     from eventbus.jetstream.bus import JetStreamBus
     from eventbus.jetstream.streams import StreamConfig
 
@@ -61,6 +66,7 @@ def bus(
         log=log.bind(bus=_without_password(jetstream.url)),
         stream=StreamConfig.parse(jetstream.stream_config or ""),
         is_guest=is_guest,
+        role=role,
     )
     watch(made, metrics, _without_password(jetstream.url))
     if jetstream.tls is None:

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 from eventbus import lookup
+from eventbus.roles import Role
 from eventbus.types import KIND as EVENT_BUS
 from events.errors import UserError
 from events.kube import conditions, pods, status
@@ -47,7 +48,7 @@ class DependentController(abc.ABC, Generic[J]):
     """Reconciles one kind. `J` is what judging one of its objects gives."""
 
     role: ClassVar[pods.Role]
-    bus_role: ClassVar[Literal["source", "sensor"]]
+    bus_role: ClassVar[Role]
 
     def __init__(
         self,

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
+from eventbus import resources
+from eventbus.roles import Role
+from events.errors import UserError
 from events.kube import conditions
 from events.kube.api import Object
 from events.kube.conditions import Condition
@@ -32,7 +35,7 @@ def name_of(raw: Object) -> str:
     return name if isinstance(name, str) and name else DEFAULT
 
 
-def find(buses: Informer, raw: Object, role: Literal["source", "sensor"]) -> Found:
+def find(buses: Informer, raw: Object, role: Role) -> Found:
     """The bus of an object, and whether it is ready."""
     name = name_of(raw)
     bus = buses.get(raw["metadata"].get("namespace") or "", name)
@@ -45,11 +48,16 @@ def find(buses: Informer, raw: Object, role: Literal["source", "sensor"]) -> Fou
     return Found(config)
 
 
-def client_config(bus: Object, _role: Literal["source", "sensor"]) -> Mapping[str, Any] | None:
-    """The BusConfig of a bus."""
+def client_config(bus: Object, role: Role) -> Mapping[str, Any] | None:
+    """The BusConfig of a bus for pods of a role; None: there is none yet."""
     status = bus.get("status")
     found = status.get("config") if isinstance(status, dict) else None
-    return found if isinstance(found, dict) and found else None
+    if not isinstance(found, dict) or not found:
+        return None
+    try:
+        return resources.client_config(bus, role)[0].wire() or None
+    except UserError:
+        return found  # what it says was of use once
 
 
 def _why(bus: Object) -> str:

@@ -54,3 +54,8 @@ def fnv32a(text: str) -> int:
 def upstream_consumer(sensor: str, trigger: str, dependency: str) -> str:
     """The durable consumer that Argo Events keeps for a dependency of a trigger."""
     return f"group-{fnv32a(f'{sensor}-{trigger}-{dependency}')}"
+
+
+def bucket(namespace: str, name: str) -> str:
+    """The name of a bucket, or stream, that we keep for a namespace: several may share a server."""
+    return f"keryx-{key_part(namespace)}-{name}".replace("=", "_")

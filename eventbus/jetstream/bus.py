@@ -9,7 +9,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
-from eventbus import dead_letters, subjects
+from eventbus import dead_letters, roles, subjects
 from eventbus.base import Delivery, Health, Position, Stored, Subscription
 from eventbus.former import Former, FormerReader
 from eventbus.jetstream import api, former, streams
@@ -19,6 +19,7 @@ from eventbus.jetstream.dead_letters import JetStreamDeadLetters
 from eventbus.jetstream.deliveries import JetStreamDeliveries, Readers
 from eventbus.jetstream.link import Access, Link
 from eventbus.jetstream.state import JetStreamState
+from eventbus.roles import DEAD_LETTERS, Role
 from eventbus.session import LeaseSession
 from events.errors import InvalidEvent, TooLarge, Unavailable
 from events.event import Event, from_wire, to_wire
@@ -34,7 +35,8 @@ class JetStreamBus:
     """One connection of one process. `namespace` keeps the state of several namespaces on one server apart.
 
     `is_alone`: the server is this process's own, so that sessions found there are left-overs of an earlier life.
-    `is_guest`: make nothing that is missing, for who makes it knows its settings.
+    `is_guest`: make nothing that is missing, for who makes it knows its settings. `role`: whose buckets to use, where
+    sources and sensors are different users.
     """
 
     def __init__(
@@ -50,7 +52,9 @@ class JetStreamBus:
         is_guest: bool = False,
         dead_letter_bytes: int = dead_letters.MAX_BYTES,
         former_quiet: float = former.QUIET_SECONDS,
+        role: Role | None = None,
     ) -> None:
+        self._part = roles.part(role)
         self._is_alone, self._is_guest = is_alone, is_guest
         self._stream = stream or streams.StreamConfig()
         self._namespace, self._log, self._publish_seconds = namespace, log, publish_seconds
@@ -81,7 +85,7 @@ class JetStreamBus:
             await self._ensure_letters(link)
 
     def _bucket(self, name: str) -> str:
-        return f"keryx-{subjects.key_part(self._namespace)}-{name}".replace("=", "_")
+        return subjects.bucket(self._namespace, f"{self._part}{name}")
 
     async def publish(self, event: Event) -> Stored:
         subject, wire = subjects.subject(event.source, event.subject), to_wire(event)
@@ -134,13 +138,16 @@ class JetStreamBus:
         if self._letters is None:
             await self._ensure_letters(await self._connection.link())
             self._letters = JetStreamDeadLetters(
-                self._bucket("dead-letters"), self._connection.link, self._ensure_letters, lambda: self.max_event_bytes
+                subjects.bucket(self._namespace, DEAD_LETTERS),
+                self._connection.link,
+                self._ensure_letters,
+                lambda: self.max_event_bytes,
             )
         return self._letters
 
     async def _ensure_letters(self, link: Link) -> None:
         if not self._is_guest:
-            name = self._bucket("dead-letters")
+            name = subjects.bucket(self._namespace, DEAD_LETTERS)
             await streams.ensure_dead_letters(link, name, self._stream.replicas, self._dead_letter_bytes)
 
     async def session(self) -> LeaseSession:

@@ -19,6 +19,7 @@ from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 from nats.errors import NoServersError
 
+from eventbus.roles import inbox
 from events.errors import TooLarge, Unavailable
 
 NO_RESPONDERS = "503"
@@ -78,6 +79,7 @@ class Link:
             ping_interval=_PING_SECONDS,
             max_outstanding_pings=2,
             skip_subject_validation=True,  # `subjects` has checked every part
+            inbox_prefix=inbox(self._access.user),
             error_cb=self._on_error,
             closed_cb=self._on_closed,
             **_authentication(client, self._access),

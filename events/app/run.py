@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from eventbus import validation as bus_validation
+from eventbus.types import EventBus
 from events import logs
 from events.app import documents, references
 from events.app.data_directory import DataDirectory
@@ -92,6 +94,8 @@ def blocked(objects: Objects) -> list[Problem]:
             problems.extend(validation.not_run(one))
         elif isinstance(one, Sensor):
             problems.at("spec").extend(sensor_validation.not_run(one.spec))
+        elif isinstance(one, EventBus):
+            problems.extend(bus_validation.not_run(one))
         found += [document.located(problem) for problem in problems]
     return found
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from eventbus import connecting
 from eventbus.base import Bus
+from eventbus.roles import Role
 from eventbus.types import BusConfig
 from events import yamls
 from events.clients import Clients
@@ -71,7 +72,7 @@ async def sensor(settings: Settings, version: str) -> int:
         process.started()
         await service.run(process.stopping)
 
-    return await _run(settings, version, namespace, f"sensor {parsed.metadata.name}", log, serve)
+    return await _run(settings, version, namespace, f"sensor {parsed.metadata.name}", log, serve, role="sensor")
 
 
 async def event_source(settings: Settings, version: str) -> int:
@@ -90,7 +91,7 @@ async def event_source(settings: Settings, version: str) -> int:
     async def serve(process: Process, bus: Bus, clients: Clients) -> None:
         await serve_source(parsed, process, bus, clients, HttpServers(), log, namespace)
 
-    return await _run(settings, version, namespace, f"eventsource {parsed.metadata.name}", log, serve)
+    return await _run(settings, version, namespace, f"eventsource {parsed.metadata.name}", log, serve, role="source")
 
 
 async def serve_source(
@@ -128,7 +129,7 @@ async def _supervise(
         f"{settings.pod_name} eventsource {event_source.metadata.name}",
         namespace,
         wire_of(event_source),
-        BusPlan(raw_bus, settings.bus_auth_file),
+        BusPlan(raw_bus, settings.bus_auth_file, role="source"),
         Surroundings([str(MOUNTED)], settings.grace, settings.log_level, kubeconfig=settings.kubeconfig),
     )
 
@@ -167,7 +168,9 @@ def _namespace(settings: Settings, raw: dict[str, Any]) -> str:
     return str(named or "default")
 
 
-async def _run(settings: Settings, version: str, namespace: str, name: str, log: Log, serve: Serve) -> int:
+async def _run(
+    settings: Settings, version: str, namespace: str, name: str, log: Log, serve: Serve, *, role: Role
+) -> int:
     """Connect the bus, serve, wind down."""
     config = BusConfig.parse(settings.bus_config or {}, lenient=True)
     process = Process(Metrics(version), log, grace=settings.grace, metrics_port=settings.metrics_port)
@@ -182,6 +185,7 @@ async def _run(settings: Settings, version: str, namespace: str, name: str, log:
         auth_file=auth_file,
         metrics=process.metrics,
         log=log,
+        role=role,
     )
 
     async def work(process: Process) -> None:

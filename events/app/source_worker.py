@@ -112,6 +112,7 @@ def _bus(plan: Plan, credentials: Credentials, metrics: Metrics, log: Log, name:
         auth_file=Path(bus.auth_file) if bus.auth_file else None,
         metrics=metrics,
         log=log,
+        role=bus.role,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from eventbus.roles import Role
 from eventsources import types
 
 
@@ -20,6 +21,8 @@ class BusPlan:
     stream_config: str = ""
     label: str = ""
     """What metrics and logs call a server of our own."""
+    role: Role | None = None
+    """Whose buckets `config` has, where sources and sensors are different users."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,20 @@ def said_of(**spec: Any) -> list[str]:
         ({"nats": {}}, ["error spec.nats"]),
         ({"nats": {"native": {}, "exotic": {}}}, ["error spec.nats"]),
         ({"nats": {"exotic": {"url": "nats://x"}}}, ["error spec.nats.exotic"]),
-        ({"kafka": {"url": "x"}}, ["error spec.kafka"]),
+        ({"kafka": {"url": "x"}}, ["warning spec.kafka"]),
+        ({"kafka": {}}, ["error spec.kafka.url", "warning spec.kafka"]),
+        (
+            {"jetstream": {"version": "latest", "streamConfig": "maxAges: 1h"}},
+            ["warning spec.jetstream.streamConfig.maxages"],
+        ),
+        (
+            {"jetstream": {"version": "latest", "replicas": 1, "streamConfig": "replicas: 3"}},
+            ["warning spec.jetstream.streamConfig.replicas"],
+        ),
+        (
+            {"jetstream": {"version": "latest", "persistence": {"volumeSize": "big"}}},
+            ["error spec.jetstream.persistence.volumeSize"],
+        ),
         ({"jetstream": {"version": "latest"}, "kafka": {"url": "x"}}, ["warning spec.kafka"]),
         ({"jetstreamExotic": {"url": ""}}, ["error spec.jetstreamExotic.url"]),
         ({"jetstreamExotic": {"url": "nats://x", "tls": {}}}, ["warning spec.jetstreamExotic.tls"]),

@@ -15,10 +15,10 @@ from typing import Any
 
 import yaml
 
+from eventbus import configuration
 from events.app import crds
 from events.app.crds import definitions
 from events.app.manifests import examples, roles, workloads
-from events.app.manifests.configuration import DEFAULT
 
 Object = dict[str, Any]
 
@@ -72,7 +72,7 @@ def write(folder: Path) -> None:
 def _base(*flags: str) -> list[Object]:
     return [
         roles.account(roles.CONTROLLER),
-        workloads.configuration(DEFAULT),
+        workloads.configuration(configuration.text(configuration.shipped())),
         *workloads.controller(*flags),
     ]
 
