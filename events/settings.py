@@ -49,6 +49,10 @@ class Settings:
     """KERYX_GRACE: seconds that running actions get after SIGTERM."""
     script_limits: Limits = Limits()  # noqa: RUF009 - immutable
     """KERYX_SCRIPT_SECONDS and KERYX_SCRIPT_MEMORY (MiB): what one run of a jq program or Lua script may take."""
+    image: str = ""
+    """ARGO_EVENTS_IMAGE: what the controller lets the pods of objects run."""
+    image_pull_policy: str = "Always"
+    """IMAGE_PULL_POLICY of those pods, where an object says nothing."""
     bus_auth_file: str = BUS_AUTH_FILE
     """KERYX_BUS_AUTH_FILE: credentials of the bus, when its config names an access secret."""
 
@@ -69,6 +73,8 @@ def read(environ: Mapping[str, str] = os.environ) -> Settings:
         metrics_port=int(_number(environ, "KERYX_METRICS_PORT", METRICS_PORT, most=65535)),
         grace=_number(environ, "KERYX_GRACE", GRACE),
         script_limits=script_limits(environ),
+        image=environ.get("ARGO_EVENTS_IMAGE", ""),
+        image_pull_policy=environ.get("IMAGE_PULL_POLICY") or "Always",
         bus_auth_file=environ.get("KERYX_BUS_AUTH_FILE") or BUS_AUTH_FILE,
     )
 

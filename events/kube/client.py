@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 import orjson
@@ -28,14 +29,25 @@ _NO_TIMEOUT = aiohttp.ClientTimeout(total=None)
 _AGAIN = (429, 500, 502, 503, 504)
 
 
+Observe = Callable[[str, str, str], None]
+"""Told of every answer: method, HTTP code (`<error>`: there was none), host."""
+Guard = Callable[[], None]
+"""Asked before every write; what it raises is raised instead."""
+
+
 async def connect(
-    kubeconfig: str | None = None, *, context: str | None = None, deadline: float = DEADLINE
+    kubeconfig: str | None = None,
+    *,
+    context: str | None = None,
+    deadline: float = DEADLINE,
+    observe: Observe | None = None,
+    guard: Guard | None = None,
 ) -> KubeClient:
     """A client that has read its configuration: `kubeconfig`, else the pod's service account, else ~/.kube/config.
 
     UserError naming the file when it cannot be used. No request is made.
     """
-    client = KubeClient(kubeconfig, context=context, deadline=deadline)
+    client = KubeClient(kubeconfig, context=context, deadline=deadline, observe=observe, guard=guard)
     await client.open()
     return client
 
@@ -50,7 +62,10 @@ class KubeClient(KubeApi):
         context: str | None = None,
         deadline: float = DEADLINE,
         max_body: int = MAX_BODY,
+        observe: Observe | None = None,
+        guard: Guard | None = None,
     ) -> None:
+        self._observe, self._guard = observe, guard
         self._connection = Connection(kubeconfig, context, deadline=deadline)
         self._deadline, self._max_body = deadline, max_body
         self._kinds: dict[str, dict[str, Resource]] = {}
@@ -220,16 +235,25 @@ class KubeClient(KubeApi):
 
         async def request(link: Link) -> aiohttp.ClientResponse:
             headers = {"Accept": "application/json", "User-Agent": "keryx", **await link.headers()}
-            return await link.session.request(
-                method,
-                f"{link.server}{where}",
-                params={name: value for name, value in params.items() if value},
-                data=data,
-                headers=headers | {"Content-Type": content_type} if data is not None else headers,
-                allow_redirects=False,  # an API server has none, and credentials go nowhere else
-                timeout=timeout,
-                **link.arguments,
-            )
+            if self._guard is not None and method != "GET":
+                self._guard()
+            code = "<error>"
+            try:
+                response = await link.session.request(
+                    method,
+                    f"{link.server}{where}",
+                    params={name: value for name, value in params.items() if value},
+                    data=data,
+                    headers=headers | {"Content-Type": content_type} if data is not None else headers,
+                    allow_redirects=False,  # an API server has none, and credentials go nowhere else
+                    timeout=timeout,
+                    **link.arguments,
+                )
+                code = str(response.status)
+                return response
+            finally:
+                if self._observe is not None:
+                    self._observe(method, code, urlsplit(link.server).netloc)
 
         link = await self._connection.link()
         response = await request(link)

@@ -69,7 +69,7 @@ class Controller:
     ) -> None:
         self.name, self._reconcile, self._workers, self._deadline = name, reconcile, workers, deadline
         self._log = log.bind(controller=name)
-        self._informers: list[Informer] = []
+        self._sources: list[tuple[Informer, Keys]] = []
         self._failing: dict[Key, str] = {}
         self.queue: WorkQueue[Key] = WorkQueue()
         self._counts = metrics.of(name, self.queue, workers)
@@ -79,22 +79,32 @@ class Controller:
 
         def note(old: Object | None, new: Object | None) -> None:
             for obj in (old, new):
-                for key in keys(obj) if obj is not None else ():
-                    self.queue.add(key)
+                self._add(keys, obj)
 
-        self._informers.append(informer)
+        self._sources.append((informer, keys))
         informer.subscribe(note)
+
+    def _add(self, keys: Keys, obj: Object | None) -> None:
+        for key in keys(obj) if obj is not None else ():
+            self.queue.add(key)
 
     async def run(self) -> None:
         """Reconcile until cancelled; begins when all informers have listed, or half the world would look deleted."""
-        try:
-            for informer in self._informers:
-                await informer.synced()
-            async with asyncio.TaskGroup() as tasks:
-                for _ in range(self._workers):
-                    tasks.create_task(self._work())
-        finally:
-            self.queue.close()
+        for informer, _ in self._sources:
+            await informer.synced()
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(self._workers):
+                tasks.create_task(self._work())
+
+    async def drain(self, seconds: float) -> None:
+        """Begin nothing more, and wait so long for what is being reconciled."""
+        await self.queue.drain(seconds)
+
+    def again(self) -> None:
+        """Look at everything once more: something changed that no informer tells."""
+        for informer, keys in self._sources:
+            for obj in informer.all():
+                self._add(keys, obj)
 
     async def _work(self) -> None:
         while True:
@@ -103,6 +113,9 @@ class Controller:
                 with self._counts.working():
                     result = await self._one(key)
                 self._counts.ended(result)
+            except asyncio.CancelledError:
+                self.queue.add(key)  # interrupted: whoever runs next begins with it again
+                raise
             finally:
                 self.queue.done(key)
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from events.errors import ActionError, NotOwner
+from events.errors import ActionError
 from events.kube import objects
 from events.kube.api import KubeApi, KubeError, Object
 from events.logs import Log
@@ -43,6 +43,10 @@ class Times:
     def succession(self) -> float:
         """After how long without renewal a leader of this program is followed: dead ones are, within the 15 s."""
         return min(self.lease, self.renew + self.retry)
+
+
+class NotLeading(ActionError):
+    """A write that a process may not do, because the Lease is not its own (any more)."""
 
 
 def identity(pod: str) -> str:
@@ -87,9 +91,9 @@ class Lock:
         return min(self.times.retry, until_free + 0.01) if until_free > 0 else self.times.retry
 
     def check(self) -> None:
-        """NotOwner unless the Lease is ours now."""
+        """NotLeading unless the Lease is ours now."""
         if self.left <= 0:
-            raise NotOwner(f"the Lease {self._namespace}/{self._name} is not ours; holder: {self.holder or 'nobody'}")
+            raise NotLeading(f"the Lease {self._namespace}/{self._name} is not ours; holder: {self.holder or 'nobody'}")
 
     async def attempt(self) -> bool:
         """Take or renew the Lease if it is free or ours; whether it is ours now. ActionError without an answer."""

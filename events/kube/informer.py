@@ -94,6 +94,10 @@ class Informer:
         for key, text in self._objects.items():
             self._index(key, orjson.loads(text))
 
+    def __len__(self) -> int:
+        """Objects that are known."""
+        return len(self._objects)
+
     def get(self, namespace: str, name: str) -> Object | None:
         """The object, or None."""
         text = self._objects.get((namespace, name))

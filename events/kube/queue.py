@@ -28,6 +28,8 @@ class WorkQueue(Generic[K]):
         self._again: set[K] = set()
         self._later: dict[K, asyncio.TimerHandle] = {}
         self._failures: dict[K, Endless] = {}
+        self._left = asyncio.Event()
+        self._is_closed = False
         self.on_add: Callable[[], None] = _nothing
         """Called for each key that enters the queue."""
         self.on_get: Callable[[float], None] = _nothing
@@ -46,7 +48,7 @@ class WorkQueue(Generic[K]):
         """Have `key` looked at as soon as a worker is free."""
         if key in self._begun:
             self._again.add(key)
-        elif key not in self._added:
+        elif key not in self._added and not self._is_closed:
             self._added[key] = _clock()
             self._ready.put_nowait(key)
             self.on_add()
@@ -88,15 +90,26 @@ class WorkQueue(Generic[K]):
     def done(self, key: K) -> None:
         """The worker has left `key`."""
         self._begun.pop(key)
+        self._left.set()
         if key in self._again:
             self._again.discard(key)
             self.add(key)
 
-    def close(self) -> None:
-        """Forget what was put off."""
+    async def drain(self, seconds: float) -> None:
+        """Hand out nothing more, and wait so long for what is worked on."""
+        self._is_closed = True
         for waiting in self._later.values():
             waiting.cancel()
-        self._later.clear()
+        while not self._ready.empty():
+            self._ready.get_nowait()
+        self._added.clear()
+        try:
+            async with asyncio.timeout(seconds):
+                while self._begun:
+                    self._left.clear()
+                    await self._left.wait()
+        except TimeoutError:
+            return
 
 
 def _clock() -> float:

@@ -118,9 +118,8 @@ class Recorder:
         count, said.count = said.count, 0
         try:
             known = self._counts.get(said.name)
-            total = (
-                count + known if known and await self._counted(said, count + known) else await self._made(said, count)
-            )
+            is_counted = known and await self._patch(said, {"count": count + known})
+            total = count + known if known and is_counted else await self._made(said, count)
             self._counts.put(said.name, total, 1)
         except ActionError:
             said.count += count
@@ -135,23 +134,25 @@ class Recorder:
                 raise
         else:
             return count
-        resource = await self._api.resource("v1", "Event")
-        there = await self._api.get(resource, said.name, namespace=said.namespace)
+        there = await self._patch(said, {})
+        if there is None:
+            return 0
         count += int(there.get("count") or 0)
-        await self._counted(said, count)
+        await self._patch(said, {"count": count})
         return count
 
-    async def _counted(self, said: _Said, count: int) -> bool:
-        """Write the count; False when the Event is gone: servers keep them for an hour."""
-        change = {"count": count, "lastTimestamp": said.body["lastTimestamp"]}
+    async def _patch(self, said: _Said, change: Object) -> Object | None:
+        """The Event as it is then; None when it is gone: servers keep them for an hour."""
         resource = await self._api.resource("v1", "Event")
+        change = change | {"lastTimestamp": said.body["lastTimestamp"]}
         try:
-            await self._api.patch(resource, said.name, change, content_type=patches.MERGE, namespace=said.namespace)
+            return await self._api.patch(
+                resource, said.name, change, content_type=patches.MERGE, namespace=said.namespace
+            )
         except KubeError as error:
             if error.status != 404:
                 raise
-            return False
-        return True
+            return None
 
     def _may(self, uid: str) -> bool:
         """Whether this object may have another Event."""

@@ -14,6 +14,10 @@ def main() -> None:
 
     if services.is_plain(sys.argv[1:]):
         sys.exit(services.main(sys.argv[1]))
+    if sys.argv[1:2] == ["controller"]:
+        from events.app.cli import controller
+
+        sys.exit(controller.main(sys.argv[2:]))
     from events.app.cli.commands import app
 
     app()

@@ -145,6 +145,14 @@ def apiserver(
     return process.start(lambda: api_server.run(api_server.Options(settings, kubeconfig)))
 
 
+@app.command("controller", context_settings={"ignore_unknown_options": True}, add_help_option=False)
+def controller(arguments: Annotated[list[str] | None, typer.Argument()] = None) -> None:
+    """Run the controllers of EventBus, EventSource and Sensor on a cluster."""
+    from events.app.cli import controller as command
+
+    raise typer.Exit(command.main(arguments or []))
+
+
 @app.command("sensor-service")
 def sensor_service(
     object: Annotated[Path | None, typer.Option("--object", help="Take the Sensor from this file.")] = None,

@@ -124,6 +124,64 @@ async def test_a_reconcile_says_when_it_wants_to_look_again() -> None:
     assert all(after - before >= 0.09 for before, after in itertools.pairwise(runs))
 
 
+async def test_what_was_interrupted_is_begun_again_by_the_next_run() -> None:
+    runs, go_on = Counter[Key](), asyncio.Event()
+
+    async def reconcile(key: Key) -> None:
+        runs[key] += 1
+        await go_on.wait()
+
+    it = controller(reconcile)
+    it.queue.add(A)
+    async with beside(it.run()):
+        await until(lambda: runs[A] == 1)
+    go_on.set()
+    async with beside(it.run()):
+        await until(lambda: runs[A] == 2)
+
+
+async def test_draining_begins_nothing_more_and_waits_for_what_runs() -> None:
+    runs, ended, go_on = Counter[Key](), Counter[Key](), asyncio.Event()
+
+    async def reconcile(key: Key) -> None:
+        runs[key] += 1
+        await go_on.wait()
+        ended[key] += 1
+
+    it = controller(reconcile, workers=1)
+    async with beside(it.run()):
+        it.queue.add(A)
+        await until(lambda: runs[A])
+        it.queue.add(A)
+        it.queue.add(B)
+        draining = asyncio.ensure_future(it.drain(10))
+        await asyncio.sleep(0.05)
+        assert not draining.done()
+        go_on.set()
+        await draining
+        assert (runs, ended) == ({A: 1}, {A: 1})
+        go_on.clear()
+        it.queue.add(B)
+        await asyncio.sleep(0.05)
+    assert runs == {A: 1}
+
+
+async def test_everything_is_looked_at_again_when_asked(kube: BreakingKube, space: str) -> None:
+    maps, seen = Informer(kube, "v1", "ConfigMap", namespace=space), Counter[Key]()
+
+    async def reconcile(key: Key) -> None:
+        seen[key] += 1
+
+    own = controller(reconcile)
+    own.on(maps)
+    for name in ("x", "y"):
+        await kube.kube.create(config_map(name), namespace=space)
+    async with beside(maps.run(), own.run()):
+        await until(lambda: seen[Key(space, "x")] == seen[Key(space, "y")] == 1)
+        own.again()
+        await until(lambda: seen[Key(space, "x")] == seen[Key(space, "y")] == 2)
+
+
 async def test_results_are_counted_by_the_names_of_controller_runtime() -> None:
     outcomes: list[Any] = [KubeError(409, "Conflict", "changed"), ActionError("no answer"), 0.01, None]
     metrics = Metrics()
@@ -177,7 +235,7 @@ async def test_of_two_times_the_earlier_counts_and_taking_a_key_up_settles_both(
     queue.done("b")
     await asyncio.sleep(0.1)
     assert len(queue) == 0
-    queue.close()
+    await queue.drain(0)
 
 
 def test_pauses_grow_to_a_minute_and_begin_again_after_success() -> None:
@@ -186,7 +244,7 @@ def test_pauses_grow_to_a_minute_and_begin_again_after_success() -> None:
         found = [queue.failed("a") for _ in range(40)]
         queue.succeeded("a")
         again = queue.failed("a")
-        queue.close()
+        await queue.drain(0)
         return found, again
 
     found, again = asyncio.run(pauses())

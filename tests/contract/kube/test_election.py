@@ -9,9 +9,9 @@ import pytest
 from support.breaking_kube import BreakingKube, beside
 from support.keryx import until
 
-from events.errors import ActionError, NotOwner
+from events.errors import ActionError
 from events.kube.api import Resource
-from events.kube.election import Election, Lock, Times, identity
+from events.kube.election import Election, Lock, NotLeading, Times, identity
 from events.logs import Log
 
 LEASES = Resource("coordination.k8s.io", "v1", "leases", "Lease", namespaced=True)
@@ -48,7 +48,7 @@ async def test_the_first_leads_and_the_second_waits_whatever_their_clocks_say(ku
         late.now += 2
         assert await a.attempt()
         assert not await b.attempt()
-        with pytest.raises(NotOwner, match="a_keryx_1"):
+        with pytest.raises(NotLeading, match="a_keryx_1"):
             b.check()
     found = await lease(kube, space)
     assert (found["holderIdentity"], found["leaseDurationSeconds"], found["leaseTransitions"]) == ("a_keryx_1", 15, 0)
@@ -107,7 +107,7 @@ async def test_what_is_given_up_is_taken_at_once(kube: BreakingKube, space: str)
     assert await a.attempt()
     assert not await b.attempt()
     await a.release()
-    with pytest.raises(NotOwner):
+    with pytest.raises(NotLeading):
         a.check()
     assert await b.attempt()
     await a.release()
