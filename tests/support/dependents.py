@@ -7,11 +7,13 @@ import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
+import yaml
 from prometheus_client import CollectorRegistry
 from support.breaking_kube import BreakingKube, beside
-from support.kube_world import definition, until_served
+from support.kube_world import until_served
 
 from events.errors import ActionError
 from events.kube import patches
@@ -19,6 +21,7 @@ from events.kube.api import KubeApi, KubeError, Object
 from events.kube.applying import Applier
 from events.kube.controller import Controller
 from events.kube.informer import Informers
+from events.kube.memory import MemoryKube
 from events.kube.pods import PodSettings
 from events.kube.recording import Recorder
 from events.logs import Log
@@ -31,16 +34,13 @@ SETTINGS = PodSettings("registry.invalid/keryx:test", "IfNotPresent")
 API = "argoproj.io/v1alpha1"
 CONFIG = {"jetstream": {"url": "nats://bus:4222", "accessSecret": {"name": "acc", "key": "a"}}}
 HOOK = {"endpoint": "/a", "port": "12000", "method": "POST"}
-DEFINED = (("sensors", "Sensor"), ("eventsources", "EventSource"), ("eventbus", "EventBus"))
+DEFINITIONS = Path(__file__).parents[2] / "manifests" / "crds"
 
 
 async def define(kube: KubeApi) -> None:
-    """The three kinds, letting everything through, with a status of their own."""
-    for plural, kind in DEFINED:
-        raw = definition(plural, kind)
-        raw["spec"]["versions"][0]["subresources"] = {"status": {}}
-        if kind == "EventBus":
-            raw["spec"]["names"] |= {"singular": "eventbus", "listKind": "EventBusList"}
+    """The three kinds, as they are installed."""
+    for path in sorted(DEFINITIONS.glob("argoproj.io_*.yaml")):
+        raw = yaml.safe_load(path.read_text())
         try:
             raw = await kube.create(raw)
         except KubeError as error:
@@ -55,6 +55,11 @@ class World:
     def __init__(self, kube: BreakingKube, namespace: str) -> None:
         self.kube, self.namespace = kube, namespace
         self.now = datetime(2026, 7, 2, 12, tzinfo=UTC)
+
+    @property
+    def is_strict(self) -> bool:
+        """Whether definitions refuse what has another type; those of Argo Events keep it."""
+        return not isinstance(self.kube.kube, MemoryKube)
 
     @asynccontextmanager
     async def controllers(self) -> AsyncIterator[None]:

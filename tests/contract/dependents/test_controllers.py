@@ -167,17 +167,21 @@ async def test_one_bad_event_stops_alone_and_is_named(world: World) -> None:
         assert set((await carried(world, made["metadata"]["name"], "object.json"))["spec"]["webhook"]) == {"good"}
 
 
-@pytest.mark.parametrize(
-    ("spec", "type_", "reason"),
-    [
-        ({"triggers": [trigger("t", url="")]}, "TriggersProvided", "InvalidTriggers"),
-        ({"triggers": []}, "TriggersProvided", "InvalidTriggers"),
-        ({"dependencies": []}, "DependenciesProvided", "InvalidDependencies"),
-        ({"template": {"volumes": "none"}}, "Deployed", "BuildDeploymentSpecFailed"),
-        ({"triggers": "x"}, "TriggersProvided", "InvalidTriggers"),
-    ],
-)
+EMPTYING = [
+    ({"triggers": [trigger("t", url="")]}, "TriggersProvided", "InvalidTriggers"),
+    ({"triggers": []}, "TriggersProvided", "InvalidTriggers"),
+    ({"dependencies": []}, "DependenciesProvided", "InvalidDependencies"),
+]
+MISTYPED = [
+    ({"template": {"volumes": "none"}}, "Deployed", "BuildDeploymentSpecFailed"),
+    ({"triggers": "x"}, "TriggersProvided", "InvalidTriggers"),
+]
+
+
+@pytest.mark.parametrize(("spec", "type_", "reason"), [*EMPTYING, *MISTYPED])
 async def test_an_edit_that_leaves_nothing_keeps_what_runs(world: World, spec: Any, type_: str, reason: str) -> None:
+    if world.is_strict and (spec, type_, reason) in MISTYPED:
+        pytest.skip("such an edit is refused")
     await world.bus()
     await world.sensor()
     async with world.controllers():
@@ -194,6 +198,8 @@ async def test_an_edit_that_leaves_nothing_keeps_what_runs(world: World, spec: A
 
 
 async def test_malformed_objects_harm_no_other(world: World) -> None:
+    if world.is_strict:
+        pytest.skip("such objects are refused")
     await world.bus()
     for number, spec in enumerate(({}, {"eventBusName": 5}, {"triggers": {"a": 1}, "dependencies": 3})):
         await world.put("Sensor", f"bad-{number}", spec)
