@@ -68,6 +68,23 @@ class Times:
             moment = self._after(self._last_reference_of_day(moment))
         return moment
 
+    def before_last(self, reference: datetime, until: datetime) -> datetime:
+        """A reference whose next time is the last one after `reference` that is not after `until`, if there is one.
+
+        By halving, as there may be millions of times.
+        """
+        start = reference.astimezone(UTC).replace(microsecond=0)
+        step = max(self._interval // _SECOND * _SECOND, _SECOND)
+        low, high = 0, max(0, (until - start) // step)
+        while low < high:
+            middle = (low + high + 1) // 2
+            found = self.next(start + middle * step)
+            if found is not None and found <= until:
+                low = middle
+            else:
+                high = middle - 1
+        return start + low * step if low else reference
+
     def data(self, moment: datetime, metadata: Mapping[str, str] | None = None) -> dict[str, Any]:
         """The data of the event fired at `moment`."""
         data: dict[str, Any] = {"eventTime": go_time(moment.astimezone(self.zone))}

@@ -2,7 +2,7 @@
 
 Ours: a slot is the scheduled time, not the one at which a timer fired. It is `eventTime`, and its id in UTC, so that
 a slot that is published again (by a successor, after a crash, after a lost answer) is stored once. The last one is kept
-in the bus's state, where upstream has a ConfigMap. A slot that is due is held until the bus has it.
+in the bus's state, where upstream has a ConfigMap, which is read once. A slot that is due is held until the bus has it.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from functools import partial
 
 from pydantic import Field
 
-from eventbus.base import State
 from events import durations, rawjson
 from events.backoff import Endless
-from events.errors import BusError, Conflict, EventError, TooLarge, Unknown, UserError
-from events.event import now_text, parse_time
+from events.errors import BusError, TooLarge, UserError
+from events.event import now_text
 from events.model import Model
-from events.problems import Problems
+from events.problems import Problems, did_you_mean
 from eventsources.base import EventSourceFilter, Source, SourceContext, Spec
+from eventsources.calendar_memory import LastSlot, former_slot
 from eventsources.calendar_times import PREFIX, Times, Watch
 
-KEY = "last"
+MISSED = ("skip", "one", "all")
 _DAY = timedelta(days=1)
 
 
@@ -37,9 +37,9 @@ class CatchUp(Model):
 
 
 class ConfigMapPersistence(Model):
-    """Where Argo Events keeps the last event; here it is kept in the bus's state."""
+    """Where Argo Events kept the last event; here it is kept in the bus's state."""
 
-    name: str = Field("", description="Accepted for compatibility, not used.")
+    name: str = Field("", description="Name of the ConfigMap; read once, never written.")
     create_if_not_exist: bool = Field(default=False, description="Accepted for compatibility, not used.")
 
 
@@ -47,7 +47,7 @@ class Persistence(Model):
     """What is remembered beyond the life of the process."""
 
     catchup: CatchUp | None = Field(None, description="Making up for missed slots.")
-    config_map: ConfigMapPersistence | None = Field(None, description="Accepted for compatibility, not used.")
+    config_map: ConfigMapPersistence | None = Field(None, description="Where Argo Events kept the last event.")
 
 
 class CalendarSpec(Spec):
@@ -60,14 +60,26 @@ class CalendarSpec(Spec):
     metadata: dict[str, str] | None = Field(None, description="Copied into every event's data.")
     persistence: Persistence | None = Field(None, description="Making up for missed slots after a restart.")
     filter: EventSourceFilter | None = Field(None, description="Which slots become events.")
+    missed: str = Field(
+        "",
+        description="Not in Argo Events: what becomes of slots of a time when nothing ran: skip, one (the last of "
+        "them) or all; when absent all with persistence.catchup.enabled, else skip. How old they may be: "
+        "persistence.catchup.maxDuration.",
+    )
+
+    @property
+    def treatment(self) -> str:
+        """One of MISSED."""
+        catchup = self.persistence.catchup if self.persistence else None
+        return self.missed or ("all" if catchup is not None and catchup.enabled else "skip")
 
     @property
     def window(self) -> timedelta | None:
         """How far back missed slots are made up for: None is without limit, zero not at all. Or UserError."""
         catchup = self.persistence.catchup if self.persistence else None
-        if catchup is None or not catchup.enabled:
+        if self.treatment == "skip":
             return timedelta()
-        if not catchup.max_duration:
+        if catchup is None or not catchup.max_duration:
             return None
         window = durations.delta(catchup.max_duration)
         if window < timedelta():
@@ -90,7 +102,7 @@ class CalendarSource(Source[CalendarSpec]):
             exclusions=spec.exclusion_dates or (),
         )
         self._awake, self._window = awake, spec.window
-        self._watch = Watch(self._window)
+        self._watch = Watch(self._window if spec.treatment == "all" else timedelta())
         self._done: datetime | None = None
         """The last slot that is over, or the time this began: also over a restart of `listen`."""
         self._published: datetime | None = None
@@ -102,7 +114,7 @@ class CalendarSource(Source[CalendarSpec]):
 
     async def listen(self, context: SourceContext) -> None:
         memory = LastSlot(context.state)
-        self._done = self._begin(await memory.read(), context)
+        self._done = await self._begin(memory, context)
         context.started()
         while True:
             self._look(context)
@@ -117,25 +129,33 @@ class CalendarSource(Source[CalendarSpec]):
             await self._persist(slot, context, partial(memory.write, slot))
             self._done = slot
 
-    def _begin(self, last: datetime | None, context: SourceContext) -> datetime:
+    async def _begin(self, memory: LastSlot, context: SourceContext) -> datetime:
         """What the next slot comes after."""
+        last = await memory.read()
         now = context.clock.now()
         self._look(context)
         if self._done is not None and (last is None or last <= self._done):
             return self._done  # we were interrupted, and nobody went on in our place
-        persistence = self.spec.persistence
+        if last is None and (last := await self._former(context)) is not None and last - now <= _DAY:
+            await memory.write(last)
         if last is None:
-            if persistence is not None and persistence.config_map is not None:
-                text = "The last event's time is kept in the bus's state; the ConfigMap is neither read nor written"
-                context.log.info(text, configMap=persistence.config_map.name)
             return now
         if last - now > _DAY:
             context.log.warning("The last event is in the future; it is ignored", last=now_text(last))
             return now
         begin = last if self._window is None else max(last, now - self._window)
         if begin < now and (first := self._times.next(begin)) is not None and first <= now:
+            if self.spec.treatment == "one":
+                begin = self._times.before_last(begin, now)
             context.log.info("Making up for what was missed", first=now_text(first), last=now_text(last))
         return begin
+
+    async def _former(self, context: SourceContext) -> datetime | None:
+        """When Argo Events published its last event, where that matters."""
+        persistence = self.spec.persistence
+        if persistence is None or persistence.config_map is None or self.spec.treatment == "skip":
+            return None
+        return await former_slot(persistence.config_map.name, context)
 
     async def _wait_for_a_date(self, context: SourceContext) -> None:
         """No slot within years, or ever: look again tomorrow."""
@@ -176,34 +196,6 @@ class CalendarSource(Source[CalendarSpec]):
             context.log.info("The bus has taken the slot", slot=now_text(slot), attempts=pauses.count + 1)
 
 
-class LastSlot:
-    """The last slot that was published, in the bus's state: RFC 3339 in UTC."""
-
-    def __init__(self, state: State) -> None:
-        self._state, self._revision = state, 0
-
-    async def read(self) -> datetime | None:
-        """None when there is none, or none that can be read."""
-        entry = await self._state.get(KEY)
-        self._revision = entry.revision if entry else 0
-        try:
-            return parse_time(entry.value.decode()) if entry else None
-        except (EventError, UnicodeDecodeError):
-            return None
-
-    async def write(self, slot: datetime) -> None:
-        """Keep `slot`, unless somebody else, who took over from us, has kept a later one."""
-        value = now_text(slot).encode()
-        try:
-            self._revision = await self._state.update(KEY, value, self._revision)
-        except (Conflict, Unknown):
-            last = await self.read()
-            if last is None:
-                self._revision = await self._state.put(KEY, value)
-            elif last < slot:
-                self._revision = await self._state.update(KEY, value, self._revision)
-
-
 def _check_times(spec: CalendarSpec, problems: Problems) -> None:
     """Each field by itself, so that all that is wrong is said. As upstream, only missing times refuse the object."""
     try:
@@ -228,9 +220,15 @@ def _check_times(spec: CalendarSpec, problems: Problems) -> None:
 
 
 def _check_catch_up(spec: CalendarSpec, problems: Problems) -> None:
+    if spec.treatment not in MISSED:
+        cure = did_you_mean(spec.missed, MISSED) or f"one of {', '.join(MISSED)}"
+        problems.error("missed", f"{spec.missed!r} is none", cure)
+    catchup = spec.persistence.catchup if spec.persistence else None
+    if spec.missed == "skip" and catchup is not None and catchup.enabled:
+        problems.warn("persistence.catchup", "has no effect with missed: skip", "remove one of them")
     path = "persistence.catchup.maxDuration"
     try:
-        if spec.window is None:
+        if spec.window is None and spec.treatment == "all":
             message = "without it every slot since the last event is made up for, however many they are"
             problems.warn(path, message, "set it, such as 24h")
     except UserError as error:

@@ -15,6 +15,8 @@ from eventbus.base import Stored
 from eventbus.memory import MemoryBroker, MemoryBus, MemoryState
 from events.errors import Unavailable, Unknown
 from events.event import Event
+from events.kube.api import KubeError, Resource
+from events.kube.memory import MemoryKube
 from eventsources import service
 from eventsources.service import EventRunner
 from eventsources.sources.calendar import CalendarSource, CalendarSpec
@@ -233,15 +235,146 @@ async def test_slots_missed_while_nothing_ran_are_made_up_for_if_wanted(
     assert times == [f"2026-03-14 {slot} +0000 UTC" for slot in ["12:05:00", *missed]]
 
 
-async def test_a_first_start_has_nothing_to_make_up_for_and_says_that_no_config_map_is_read(
-    here: Here, lines: pytest.LogCaptureFixture
+@pytest.mark.parametrize(
+    ("more", "missed"),
+    [
+        ({"missed": "skip"}, []),
+        ({"missed": "one"}, ["12:25:00"]),
+        ({"missed": "all"}, ["12:10:00", "12:15:00", "12:20:00", "12:25:00"]),
+        ({"missed": "all", **catch_up(enabled=False, maxDuration="10m")}, ["12:20:00", "12:25:00"]),
+        ({"missed": "one", **catch_up(maxDuration="10m")}, ["12:25:00"]),
+        ({"missed": "one", **catch_up(maxDuration="1m")}, []),
+        ({"missed": "skip", **CATCH_UP}, []),
+    ],
+)
+async def test_it_may_be_said_what_becomes_of_missed_slots(here: Here, more: dict[str, Any], missed: list[str]) -> None:
+    await stopped_at(here, EVERY_FIVE | more)
+    here.clock.set("2026-03-14 12:27", asleep=True)
+    async with here.running(EVERY_FIVE | more):
+        await here.clock.asked_for("2026-03-14 12:30")
+        await here.have("12:05:00", *missed)
+
+
+async def test_of_an_interval_the_last_slot_is_made_up_for(here: Here) -> None:
+    entry = {"interval": "90s", "missed": "one"}
+    async with here.running(entry):
+        await here.clock.asked_for("2026-03-14 12:03:30")
+        here.clock.set("2026-03-14 12:03:30")
+        await here.have("12:03:30")
+    here.clock.set("2026-03-14 12:10", asleep=True)
+    async with here.running(entry):
+        await here.clock.asked_for("2026-03-14 12:11:00")
+        await here.have("12:03:30", "12:09:30")
+
+
+async def test_a_machine_that_slept_publishes_one_slot_when_one_is_wanted(here: Here) -> None:
+    async with here.running(EVERY_FIVE | {"missed": "one"}):
+        await here.clock.asked_for("2026-03-14 12:05")
+        here.clock.set("2026-03-14 20:31", asleep=True)
+        await here.clock.asked_for("2026-03-14 20:35")
+        await here.have("12:05:00")
+
+
+# --- what Argo Events left behind -------------------------------------------------------------------------------------
+
+LEFT = {"persistence": {"catchup": {"enabled": True}, "configMap": {"name": "c", "createIfNotExist": True}}}
+
+
+class Left(MemoryKube):
+    """A Kubernetes API that counts who reads; it may refuse to answer a few times."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.read, self.refusals = 0, list[int]()
+
+    async def get(self, resource: Resource, name: str, *, namespace: str | None = None) -> Any:
+        self.read += 1
+        if self.refusals:
+            raise KubeError(self.refusals.pop(), "", "not now")
+        return await super().get(resource, name, namespace=namespace)
+
+
+async def kept_by_argo(here: Here, data: dict[str, str] | None) -> Left:
+    """An API with the ConfigMap, for the processes of `here`."""
+    kube = Left()
+    if data is not None:
+        meta = {"name": "c", "namespace": "ns"}
+        await kube.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": data})
+    here.member.shared.clients._make_kube = lambda: kube
+    return kube
+
+
+@pytest.mark.parametrize(
+    ("more", "missed"),
+    [
+        ({}, ["11:50:00", "11:55:00", "12:00:00"]),
+        ({"missed": "one"}, ["12:00:00"]),
+        (catch_up(maxDuration="10m", enabled=True), ["11:55:00", "12:00:00"]),
+    ],
+)
+async def test_its_config_map_is_read_once_and_carried_over(
+    here: Here, lines: pytest.LogCaptureFixture, more: dict[str, Any], missed: list[str]
 ) -> None:
-    entry = EVERY_FIVE | {"persistence": {"catchup": {"enabled": True}, "configMap": {"name": "c"}}}
-    await stopped_at(here, entry)
-    assert said(lines, "the ConfigMap is neither read nor written") == 1
+    last = '{"eventTime":"2026-03-14 11:45:00.004 +0000 UTC m=+1200.5","metadata":{"a":"b"}}'
+    await kept_by_argo(here, {"src.ev": last, "src.other": "nonsense"})
+    entry = EVERY_FIVE | LEFT | more
+    entry["persistence"] = LEFT["persistence"] | more.get("persistence", {})
+    async with here.running(entry):
+        await here.clock.asked_for("2026-03-14 12:05")
+        await here.have(*missed)
+    here.clock.set("2026-03-14 12:06", asleep=True)
     async with here.running(entry):
         await here.clock.asked_for("2026-03-14 12:10")
-    assert said(lines, "the ConfigMap is neither read nor written") == 1
+        await here.have(*missed, "12:05:00")
+    assert said(lines, "Going on from the last event in the ConfigMap") == 1
+
+
+async def test_what_the_config_map_says_is_kept_before_anything_is_published(here: Here) -> None:
+    kube = await kept_by_argo(here, {"src.ev": '{"eventTime":"2026-03-14 12:01:00 +0000 UTC"}'})
+    async with here.running(EVERY_FIVE | LEFT):
+        await here.clock.asked_for("2026-03-14 12:05")
+    assert here.last == "2026-03-14T12:01:00Z"
+    listed = await kube.list(await kube.resource("v1", "ConfigMap"), namespace="ns")
+    assert listed["items"][0]["metadata"]["resourceVersion"] == "1", "it is never written"
+
+
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [
+        (None, "cannot be read"),
+        ({}, "has no last event"),
+        ({"src.ev": "nonsense"}, "cannot be read"),
+        ({"src.ev": "{}"}, "cannot be read"),
+        ({"src.ev": '{"eventTime":"yesterday"}'}, "cannot be read"),
+        ({"src.ev": '{"eventTime":"2027-01-01 00:00:00 +0000 UTC"}'}, "in the future"),
+    ],
+)
+async def test_a_config_map_that_says_nothing_is_said(
+    here: Here, lines: pytest.LogCaptureFixture, data: dict[str, str] | None, text: str
+) -> None:
+    await kept_by_argo(here, data)
+    await stopped_at(here, EVERY_FIVE | LEFT)
+    assert said(lines, text) == 1
+
+
+async def test_without_a_kubernetes_api_there_is_none_to_read(here: Here, lines: pytest.LogCaptureFixture) -> None:
+    await stopped_at(here, EVERY_FIVE | LEFT)
+    assert said(lines, "There is no Kubernetes API") == 1
+
+
+@pytest.mark.usefixtures("quick")
+async def test_an_api_server_that_is_away_is_waited_for(here: Here) -> None:
+    """Else what was missed would be skipped for good."""
+    kube = await kept_by_argo(here, {"src.ev": '{"eventTime":"2026-03-14 11:55:00 +0000 UTC"}'})
+    kube.refusals = [500, 503, 429]
+    async with here.running(EVERY_FIVE | LEFT):
+        await here.have("12:00:00")
+
+
+async def test_it_is_not_read_where_nothing_is_made_up_for(here: Here) -> None:
+    kube = await kept_by_argo(here, {"src.ev": '{"eventTime":"2026-03-14 11:55:00 +0000 UTC"}'})
+    await stopped_at(here, EVERY_FIVE | {"persistence": {"configMap": {"name": "c"}}})
+    assert kube.read == 0
 
 
 @pytest.mark.parametrize("value", [b"nonsense", b"\xff", b""])

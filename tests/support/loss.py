@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import json
 import random
 from typing import Any
 
+import aiohttp
 import nats as nats_py
 from nats.js.api import ConsumerConfig, DeliverPolicy
 from support.keryx import Keryx
@@ -38,20 +40,33 @@ async def count_on_the_bus(nats: NatsServer) -> int:
         await connection.close()
 
 
-async def break_it(run: Keryx, nats: NatsServer, kills: int, restarts: int, pause: tuple[float, float]) -> None:
-    """Kill the process so many times, the bus among them; both run at the end."""
-    chance = random.Random(7)
+async def duplicates(run: Keryx) -> int:
+    """Repeats that the bus dropped, as far as this life of the process has counted them."""
+    if not run.said("Health and metrics are served"):
+        return 0
+    with contextlib.suppress(OSError, aiohttp.ClientError, TimeoutError):
+        async with asyncio.timeout(2):
+            found = await run.metrics()
+            return int(sum(value for name, value in found.items() if "events_duplicate_total{" in name))
+    return 0
+
+
+async def break_it(run: Keryx, nats: NatsServer, kills: int, restarts: int, pause: tuple[float, float]) -> int:
+    """Kill the process so many times, the bus among them; both run at the end. The repeats that the bus dropped."""
+    chance, dropped = random.Random(7), 0
     turns = ["kill"] * kills + ["restart"] * restarts
     chance.shuffle(turns)
     for turn in turns:
         await asyncio.sleep(chance.uniform(*pause))
         if turn == "kill":
+            dropped += await duplicates(run)
             run.kill()
             run.start()
         else:
             nats.kill()
             await asyncio.sleep(chance.uniform(0.1, 1.0))
             await nats.start()
+    return dropped
 
 
 async def all_arrive(nats: NatsServer, number: int, seconds: float) -> None:

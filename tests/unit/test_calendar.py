@@ -35,6 +35,8 @@ def catch_up(**fields: Any) -> dict[str, Any]:
         ENTRY | catch_up(enabled=True, maxDuration="0s"),
         ENTRY | catch_up(enabled=False, maxDuration="not looked at"),
         ENTRY | {"persistence": {}},
+        ENTRY | {"missed": "one"},
+        ENTRY | {"missed": "all"} | catch_up(enabled=False, maxDuration="24h"),
     ],
 )
 def test_good_entries_have_no_problems(entry: Any) -> None:
@@ -68,6 +70,12 @@ def test_good_entries_have_no_problems(entry: Any) -> None:
         (
             ENTRY | {"exclusionDates": ["2026-12-24"]},
             ["warning exclusionDates[0]: '2026-12-24' excludes nothing (write EXDATE"],
+        ),
+        (ENTRY | {"missed": "al"}, ["error missed: 'al' is none (did you mean 'all'?)"]),
+        (ENTRY | {"missed": "all"}, ["warning persistence.catchup.maxDuration: without it every slot"]),
+        (
+            ENTRY | {"missed": "skip"} | catch_up(enabled=True, maxDuration="24h"),
+            ["warning persistence.catchup: has no effect with missed: skip"],
         ),
         (ENTRY | catch_up(enabled=True), ["warning persistence.catchup.maxDuration: without it every slot"]),
         (

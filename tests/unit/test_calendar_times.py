@@ -223,3 +223,30 @@ def test_the_data_of_an_event_is_its_time_in_the_zone_of_the_entry_and_the_metad
     assert source.data(noon) == {"eventTime": "2026-03-14 21:00:00 +0900 JST"}
     assert source.data(noon, {}) == source.data(noon)
     assert source.data(noon, {"a": "b"}) == {"eventTime": "2026-03-14 21:00:00 +0900 JST", "metadata": {"a": "b"}}
+
+
+@pytest.mark.parametrize(
+    ("entry", "since", "until", "last"),
+    [
+        ({"schedule": "*/5 * * * *"}, "12:02", "12:27", "12:25"),
+        ({"schedule": "*/5 * * * *"}, "12:02", "12:25", "12:25"),
+        ({"schedule": "*/5 * * * *"}, "12:02", "12:04", "12:05"),
+        ({"interval": "90s"}, "12:02", "12:10", "12:09:30"),
+        ({"interval": "90s"}, "12:02", "12:03", "12:03:30"),
+    ],
+)
+def test_the_last_time_of_a_while_is_found(entry: dict[str, str], since: str, until: str, last: str) -> None:
+    """If there is none, the next one."""
+    begin, end, wanted = (datetime.fromisoformat(f"2026-03-14T{text}+00:00") for text in (since, until, last))
+    times = Times(**entry, timezone="UTC")
+    assert times.next(times.before_last(begin, end)) == wanted
+
+
+def test_the_last_time_of_years_is_found_at_once() -> None:
+    times = Times(schedule="* * * 1 *", timezone="UTC")
+    begin, end = datetime(2016, 3, 1, tzinfo=UTC), datetime(2026, 3, 1, tzinfo=UTC)
+    assert times.next(times.before_last(begin, end)) == datetime(2026, 1, 31, 23, 59, tzinfo=UTC)
+    days = Times(interval="1s", timezone="UTC", exclusions=["EXDATE:20260301T000000Z,20260228T000000Z"])
+    assert days.next(days.before_last(begin, datetime(2026, 3, 1, 12, tzinfo=UTC))) == datetime(
+        2026, 2, 27, 23, 59, 59, tzinfo=UTC
+    )
