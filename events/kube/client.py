@@ -147,6 +147,13 @@ class KubeClient(KubeApi):
         body = {"apiVersion": "v1", "kind": "DeleteOptions"} | options if options else None
         return await self._call("DELETE", where, body=body)
 
+    async def create_at(
+        self, resource: Resource, name: str, subresource: str, body: Object, *, namespace: str
+    ) -> Object:
+        """POST to a subresource: a token of a service account, the binding of a pod."""
+        where = objects.path(resource, namespace=namespace, name=name)
+        return await self._call("POST", f"{where}/{subresource}", body=body)
+
     async def watch(
         self,
         resource: Resource,

@@ -153,6 +153,26 @@ def controller(arguments: Annotated[list[str] | None, typer.Argument()] = None) 
     raise typer.Exit(command.main(arguments or []))
 
 
+@app.command("up")
+@guarded
+def up(
+    data: Annotated[Path, typer.Option(help="Where everything is kept.")] = Path(".keryx/up"),
+    port: Annotated[int, typer.Option(help="Of the API server; 0 takes any.", min=0, max=65535)] = 0,
+    crash_backoff: Annotated[
+        float, typer.Option(help="Seconds before a container that failed twice is started again.", min=0.1)
+    ] = 10.0,
+    log_level: Annotated[
+        str, typer.Option(help=f"{', '.join(LEVELS)}.", callback=_level, envvar="KERYX_LOG_LEVEL")
+    ] = "info",
+) -> int:
+    """A whole Kubernetes on this machine, in the foreground: API server, and a node whose pods are processes."""
+    from events import process
+    from events.app.local import up as upping
+
+    logs.set_up(log_level)
+    return process.start(lambda: upping.run(upping.Options(data, port, crash_backoff)))
+
+
 @app.command("sensor-service")
 def sensor_service(
     object: Annotated[Path | None, typer.Option("--object", help="Take the Sensor from this file.")] = None,

@@ -26,6 +26,7 @@ from events.local.apiserver.access.certificates import Serving
 from events.local.apiserver.access.front import Front
 from events.local.apiserver.admission.calling import Caller
 from events.local.apiserver.admission.chain import Admission
+from events.local.apiserver.controllers.services import NETWORK
 from events.local.apiserver.faults import Faults, Handler
 from events.local.apiserver.http.general import General
 from events.local.apiserver.http.objects import Objects
@@ -49,13 +50,17 @@ LOOPBACK = "127.0.0.1"
 
 @dataclass(frozen=True)
 class Settings:
-    """`port` 0: a free one. `names`: what else clients call the server. `faults`: a seed, or none."""
+    """`port` 0: a free one. `names`: what else clients call the server. `faults`: a seed, or none.
+
+    `addresses`: the network whose addresses services get.
+    """
 
     data: Path
     host: str = LOOPBACK
     port: int = 0
     names: Sequence[str] = ()
     faults: int | None = None
+    addresses: str = NETWORK
 
 
 class Server:
@@ -95,7 +100,7 @@ class Server:
         self._address = f"{_shown(self._settings.host)}:{listening.getsockname()[1]}"
         inside = Inside(operations)
         self._controllers = await controllers.start(
-            inside, front.authority.pem.decode(), front.tokens, self._log, operations.hooks
+            inside, front.authority.pem.decode(), front.tokens, self._log, operations.hooks, self._settings.addresses
         )
         router = Router(
             front,

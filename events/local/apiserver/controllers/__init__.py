@@ -16,7 +16,7 @@ from events.local.apiserver.controllers.collecting import Collector
 from events.local.apiserver.controllers.definitions import Definitions
 from events.local.apiserver.controllers.namespaces import Namespaces
 from events.local.apiserver.controllers.roles import Roles
-from events.local.apiserver.controllers.services import AddressPool, PortPool, Taken
+from events.local.apiserver.controllers.services import NETWORK, AddressPool, PortPool, Taken
 from events.local.apiserver.objects.hooks import Hooks
 from events.logs import Log
 
@@ -34,9 +34,11 @@ class Controllers:
         await asyncio.gather(*(one.close() for one in self._running))
 
 
-async def start(objects: Objects, authority: str, tokens: Tokens, log: Log, hooks: Hooks) -> Controllers:
-    """Make what must be there before the first request, then run."""
-    pool = AddressPool()
+async def start(
+    objects: Objects, authority: str, tokens: Tokens, log: Log, hooks: Hooks, addresses: str = NETWORK
+) -> Controllers:
+    """Make what must be there before the first request, then run. `addresses`: the network of services."""
+    pool = AddressPool(addresses)
     pool.restore(objects.list(needed(objects.resources, "", "services")))
     hooks.take_address, hooks.give_address_back = pool.take, pool.give_back
     hooks.taken = Taken

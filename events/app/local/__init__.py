@@ -1,0 +1,1 @@
+"""`keryx up`: API server, node, workloads and controllers of one machine, put together."""

@@ -1,0 +1,51 @@
+"""What stands in for images on one machine: this very Python for ours, the host's tools or small programs."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import sys
+from pathlib import Path
+
+from eventbus.embedded_config import find_server
+from events.errors import KeryxError
+from events.local import standins
+from events.local.kubelet.images import Image
+
+OURS = ("keryx", "*/keryx", "argoproj/argo-events", "quay.io/argoproj/argo-events", "*/argo-events")
+_PLAIN = (sys.executable, "-I", "-S")
+
+
+def table() -> list[Image]:
+    """The rows, the first that fits is taken."""
+    folder = Path(standins.__file__).parent
+    keryx = (sys.executable, "-P", "-m", "events.app.cli")
+    python = dict.fromkeys(("python", "python3"), (sys.executable,))
+    shell = {"ash": ("/bin/sh",)}
+    rows = [
+        Image(OURS, ("keryx",), programs={"keryx": keryx, "argo-events": keryx}, env={"KERYX_LISTEN": "$(POD_IP)"}),
+        Image(("busybox", "*/busybox", "alpine", "*/alpine"), command=("sh",), programs=shell),
+        Image(("bash", "*/bash"), command=("bash",), programs=shell),
+        Image(("debian", "ubuntu"), command=("bash",)),
+        Image(("python",), command=("python3",), programs=python),
+        Image(
+            ("docker/whalesay", "*/whalesay"),
+            command=("cowsay",),
+            programs={"cowsay": (*_PLAIN, str(folder / "cowsay.py"))},
+        ),
+        Image(
+            ("argoproj/argosay", "*/argosay"), ("argosay",), programs={"argosay": (*_PLAIN, str(folder / "argosay.py"))}
+        ),
+        Image(("curlimages/curl", "*/curlimages/curl"), ("curl",)),
+    ]
+    with contextlib.suppress(KeryxError):
+        server, _ = find_server()
+        programs = {"nats-server": (*_PLAIN, str(folder / "nats.py"), str(server))}
+        rows.append(Image(("nats", "*/nats", "*/nats-server"), ("nats-server",), programs=programs))
+    idle = {name: (shutil.which("sleep") or "sleep", "infinity") for name in _IDLE}
+    rows.append(Image(tuple(f"*{name}" for name in _IDLE), (_IDLE[0],), programs=idle))
+    return rows
+
+
+_IDLE = ("prometheus-nats-exporter",)
+"""What reads numbers that this machine serves itself."""

@@ -1,0 +1,111 @@
+"""What stands in for images: a table, handed in by whoever starts the node. Pure but for looking for programs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from events.errors import KeryxError
+
+Object = dict[str, Any]
+
+_HUB = ("docker.io/library/", "index.docker.io/library/", "docker.io/", "index.docker.io/", "library/")
+
+
+class PullError(KeryxError):
+    """Nothing here stands in for the image."""
+
+
+@dataclass(frozen=True)
+class Image:
+    """`names` are patterns without tag; `programs` are commands of ours that the image has: name -> argv."""
+
+    names: Sequence[str]
+    entrypoint: Sequence[str] = ()
+    command: Sequence[str] = ()
+    programs: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    env: Mapping[str, str] = field(default_factory=dict)
+    """`$(NAME)` sees the environment that the container has anyway, such as `$(POD_IP)`."""
+
+
+def name_of(reference: str) -> str:
+    """`docker.io/library/busybox:1.36@sha256:…` -> `busybox`."""
+    name = reference.partition("@")[0]
+    head, slash, last = name.rpartition("/")
+    name = f"{head}{slash}{last.partition(':')[0]}"
+    return next((name.removeprefix(hub) for hub in _HUB if name.startswith(hub)), name)
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What a container runs: `argv` before its variables are expanded, where `PATH` begins, and more environment."""
+
+    argv: list[str]
+    folder: str
+    env: Mapping[str, str]
+    is_known: bool
+
+
+class Images:
+    """The table, with a folder of small scripts for the programs of each row."""
+
+    def __init__(self, rows: Sequence[Image], folder: Path) -> None:
+        self._rows, self._folder = rows, folder
+        for number, row in enumerate(rows):
+            _write_programs(folder / str(number), row.programs)
+
+    def choose(self, container: Object) -> Chosen:
+        """Raises PullError when nothing stands in for its image."""
+        image = container.get("image") or ""
+        command, arguments = list(container.get("command") or ()), list(container.get("args") or ())
+        name = name_of(image)
+        for number, row in enumerate(self._rows):
+            if any(fnmatchcase(name, pattern) for pattern in row.names):
+                return self._of_row(row, self._folder / str(number), command, arguments, image)
+        if not command:
+            raise PullError(
+                f'nothing on this machine stands in for the image "{image}", and the container names no command to run'
+            )
+        return Chosen([*command, *arguments], "", {}, is_known=False)
+
+    def _of_row(self, row: Image, folder: Path, command: list[str], arguments: list[str], image: str) -> Chosen:
+        given = [*command, *arguments]
+        argv = given if command else [*row.entrypoint, *(arguments or row.command)]
+        if not argv:
+            raise PullError(f'what stands in for the image "{image}" has no command of its own; name one')
+        return Chosen([_own(argv[0], folder), *argv[1:]], str(folder) if row.programs else "", row.env, is_known=True)
+
+
+def _own(program: str, folder: Path) -> str:
+    """A program of the image that is named by a path which this machine does not have."""
+    found = folder / os.path.basename(program)
+    return str(found) if program.startswith("/") and not os.path.exists(program) and found.exists() else program
+
+
+def check_program(chosen: Chosen, image: str, search: str) -> None:
+    """An image that nobody knows runs what this machine has. Raises PullError."""
+    program = chosen.argv[0]
+    if chosen.is_known or "$(" in program:
+        return
+    if not (os.path.exists(program) if "/" in program else shutil.which(program, path=search)):
+        raise PullError(
+            f'nothing on this machine stands in for the image "{image}", and "{program}" is not here either'
+        )
+
+
+def _write_programs(folder: Path, programs: Mapping[str, Sequence[str]]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.iterdir():
+        if old.name not in programs:
+            old.unlink()
+    for name, argv in programs.items():
+        words = " ".join("'" + word.replace("'", "'\\''") + "'" for word in argv)
+        path, text = folder / name, f'#!/bin/sh\nexec {words} "$@"\n'
+        if not path.exists() or path.read_text() != text:
+            path.write_text(text)
+        path.chmod(0o755)

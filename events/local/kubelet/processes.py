@@ -1,0 +1,143 @@
+"""Process groups: started through `launch`, signalled and ended as a whole, found again after a crash."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from events.errors import KeryxError
+from events.threads import in_thread
+
+MARK = "KERYX_CONTAINER"
+"""In the environment of every process of a container, whoever started it there."""
+_LAUNCHER = Path(__file__).with_name("launch.py")
+_START_SECONDS = 30.0
+_TICKS = 21
+"""Where the start time stands in /proc/PID/stat, counted behind the name."""
+
+
+class StartError(KeryxError):
+    """The process could not be made, or what it was to run is not there."""
+
+
+@dataclass(frozen=True)
+class Mount:
+    """`source` of the machine, shown at `target`."""
+
+    source: str
+    target: str
+    read_only: bool = False
+
+
+@dataclass(frozen=True)
+class Launch:
+    """One process. `namespace`: `root`, `user`, or empty for none; `join`: a pid whose namespaces it shares."""
+
+    argv: Sequence[str]
+    env: Mapping[str, str]
+    cwd: str
+    namespace: str = ""
+    root: str = ""
+    mounts: Sequence[Mount] = ()
+    join: int = 0
+    tty: bool = False
+    parent: int = field(default_factory=os.getpid)
+
+    def text(self) -> bytes:
+        """As the launcher reads it."""
+        return json.dumps(asdict(self), default=dict).encode("utf-8", "surrogateescape")
+
+
+async def start(
+    launch: Launch, *, stdin: int | None, stdout: int | None, stderr: int | None
+) -> asyncio.subprocess.Process:
+    """The process, once it is what it was to become. Raises StartError."""
+    reading, writing = os.pipe()
+    try:
+        with tempfile.TemporaryFile() as description:
+            description.write(launch.text())
+            description.flush()
+            number = description.fileno()
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-I", "-S", str(_LAUNCHER), str(number), str(writing)),
+                stdin=asyncio.subprocess.DEVNULL if stdin is None else stdin,
+                stdout=stdout,
+                stderr=stderr,
+                pass_fds=(number, writing),
+                env={},
+                cwd="/",
+            )
+    except OSError as error:
+        os.close(reading)
+        raise StartError(f"cannot start a process: {error.strerror}") from error
+    finally:
+        os.close(writing)
+    try:
+        async with asyncio.timeout(_START_SECONDS):
+            said = await in_thread(lambda: _all_of(reading), "container start")
+    except TimeoutError as error:
+        process.kill()
+        await process.wait()
+        raise StartError(f"{launch.argv[0]} did not start within {_START_SECONDS:g} s") from error
+    if said:
+        await process.wait()
+        raise StartError(said.decode("utf-8", "replace"))
+    return process
+
+
+def _all_of(handle: int) -> bytes:
+    with os.fdopen(handle, "rb") as file:
+        return file.read()
+
+
+def start_time(pid: int) -> str:
+    """What tells a process from a later one with its pid; empty when it is not there."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return ""
+    return text.rpartition(")")[2].split()[_TICKS - 2]
+
+
+def signal_group(pid: int, number: int) -> None:
+    """To the whole process group of a container."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, number)
+
+
+def marked(marks: Iterable[str]) -> list[int]:
+    """The pids of processes that belong to containers: those whose mark begins with one of these."""
+    wanted = tuple(f"{MARK}={mark}".encode() for mark in marks)
+    found = []
+    for entry in os.listdir("/proc") if sys.platform == "linux" else ():
+        if not entry.isdigit():
+            continue
+        try:
+            environment = Path(f"/proc/{entry}/environ").read_bytes()
+        except OSError:
+            continue  # gone, or somebody else's
+        if any(part.startswith(wanted) for part in environment.split(b"\0") if part.startswith(MARK.encode())):
+            found.append(int(entry))
+    return found
+
+
+def end_marked(mark: str) -> int:
+    """Kill what still runs of a container, also what left its group; how many processes."""
+    count = 0
+    for _ in range(5):  # one that forks while it is looked for is found the next time
+        pids = [pid for pid in marked([mark]) if pid != os.getpid()]
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+        count += len(pids)
+        if not pids:
+            break
+    return count

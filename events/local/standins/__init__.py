@@ -1,0 +1,1 @@
+"""Programs of well-known small images, written anew: standard library alone, each a file that is run by its path."""
