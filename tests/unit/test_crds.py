@@ -172,7 +172,7 @@ OPEN = {
     "resources", "securityContext", "volumeMounts[]", "env[]", "envFrom[]", "volumes[]", "tolerations[]",
     "imagePullSecrets[]", "affinity", "ports[]",
     # any JSON
-    "resource", "factor", "jitter", "parameters",
+    "resource", "factor", "jitter", "parameters", "volumeSize",
     # without effect
     "type", "namespace", "openwhisk", "verifycert",
     # what recurs

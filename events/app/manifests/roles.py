@@ -37,6 +37,8 @@ CONTROLLER_RULES = [
     rule("core", ("services", "configmaps"), (*_READ, "create", "patch", "update", "delete")),
     rule("core", ("pods",), ("list", "watch")),  # why those of an object are not ready
     rule("policy", ("poddisruptionbudgets",), (*_READ, "create", "patch", "update", "delete")),
+    # Why a pod does not start is told where the author of its Sensor or EventSource looks.
+    rule("core", ("pods",), ("list", "watch")),
     rule("core", ("persistentvolumeclaims",), ("list", "delete")),
     rule("core", ("events",), ("create", "patch")),
     rule("coordination.k8s.io", ("leases",), ("create", "get", "update", "patch")),
@@ -45,14 +47,22 @@ CONTROLLER_RULES = [
 # Apart, so that a cluster may grant it namespace by namespace: credentials and certificates of the buses.
 SECRET_RULES = [rule("core", ("secrets",), ("get", "create", "patch", "update", "delete"))]
 
+_ADMISSION = "admissionregistration.k8s.io"
+_CONFIGURATIONS = ("validatingwebhookconfigurations",)
 WEBHOOK_RULES = [
-    rule(GROUP, KINDS, _READ),
-    rule("core", ("secrets",), ("get", "create", "update")),
-    rule("core", ("configmaps",), ("get",)),
-    rule("apps", ("deployments",), ("get",)),
-    rule("admissionregistration.k8s.io", ("validatingwebhookconfigurations",), ("get", "create", "update")),
-    rule(RBAC, ("clusterroles",), ("get",)),
+    rule(GROUP, ("eventbus",), ("get",)),
+    rule(_ADMISSION, _CONFIGURATIONS, ("create",)),
+    rule(_ADMISSION, _CONFIGURATIONS, ("get", "update"), ["webhook.argo-events.argoproj.io"]),
+    rule(RBAC, ("clusterroles",), ("get",), ["argo-events-webhook"]),
+    rule("core", ("configmaps",), ("get",), ["extension-apiserver-authentication"]),
 ]
+"""Where there is no namespace, or another one."""
+WEBHOOK_HOME_RULES = [
+    rule("core", ("secrets",), ("create",)),
+    rule("core", ("secrets",), ("get", "update"), ["events-webhook-certs"]),
+    rule("apps", ("deployments",), ("get",), ["events-webhook"]),
+]
+"""In its own namespace."""
 
 
 def account(name: str, namespace: str | None = NAMESPACE) -> Object:
@@ -100,6 +110,8 @@ def of_the_webhook() -> list[Object]:
         account(WEBHOOK),
         role("argo-events-webhook", WEBHOOK_RULES, kind="ClusterRole"),
         binding("argo-events-webhook-binding", "argo-events-webhook", WEBHOOK, kind="ClusterRole"),
+        role("argo-events-webhook", WEBHOOK_HOME_RULES),
+        binding("argo-events-webhook-binding", "argo-events-webhook", WEBHOOK),
     ]
 
 

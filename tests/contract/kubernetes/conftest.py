@@ -23,6 +23,8 @@ from support.api_server import ApiServer
 from support.cluster import Cluster, config_map, definition
 from support.terminal import Terminal
 
+from events.app.manifests.roles import NAMESPACE
+
 _NUMBERS = itertools.count(1)
 
 
@@ -74,6 +76,18 @@ def group(cluster: Cluster) -> Iterator[str]:
     cluster.until_served(f"{name}/v1", "Widget")
     yield name
     cluster.delete("apiextensions.k8s.io/v1", "CustomResourceDefinition", made["metadata"]["name"])
+
+
+@pytest.fixture
+def home(cluster: Cluster) -> Iterator[str]:
+    """The namespace of the installation, on a cluster that has neither it nor our definitions."""
+    definition = cluster.get("apiextensions.k8s.io/v1", "CustomResourceDefinition", "sensors.argoproj.io")
+    if definition is not None or cluster.get("v1", "Namespace", NAMESPACE) is not None:
+        pytest.skip("something is installed there already")
+    cluster.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
+    yield NAMESPACE
+    cluster.delete("v1", "Namespace", NAMESPACE)
+    cluster.until_gone("v1", "Namespace", NAMESPACE)
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,17 +22,6 @@ FILES = dict(manifests.files())
 
 def objects(name: str) -> list[dict[str, Any]]:
     return list(yaml.load_all(FILES[name], Loader=LOADER))
-
-
-@pytest.fixture
-def home(cluster: Cluster) -> Iterator[str]:
-    """The namespace of the installation, on a cluster that has neither it nor our definitions."""
-    if cluster.get("v1", "Namespace", NAMESPACE) is not None or remains(cluster, "install.yaml"):
-        pytest.skip("something is installed there already")
-    cluster.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
-    yield NAMESPACE
-    cluster.delete("v1", "Namespace", NAMESPACE)
-    cluster.until_gone("v1", "Namespace", NAMESPACE)
 
 
 def remains(cluster: Cluster, name: str) -> list[str]:
