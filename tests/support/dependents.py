@@ -106,11 +106,12 @@ class World:
         found = await self.kube.kube.list(resource, namespace=self.namespace, label_selector=selector)
         return [one | {"apiVersion": api_version, "kind": kind} for one in found["items"]]
 
-    async def bus(self, name: str = "default", *, ready: bool = True, config: Any = CONFIG) -> None:
+    async def bus(self, name: str = "default", *, ready: bool = True, config: Any = CONFIG, **condition: Any) -> None:
         """An EventBus with a status, made or changed."""
         if await self.get("EventBus", name) is None:
             await self.put("EventBus", name, {"jetstream": {"version": "latest"}})
         told = [{"type": "Deployed", "status": "True" if ready else "False", "message": "" if ready else "no pods yet"}]
+        told[0] |= condition
         await self.change("EventBus", name, {"status": {"conditions": told, "config": config}}, status=True)
 
     async def sensor(self, name: str = "one", *triggers: Any, **spec: Any) -> Object:

@@ -122,6 +122,35 @@ async def test_a_bus_that_is_missing_or_not_ready_is_said_and_followed_at_once(w
         )
 
 
+async def test_on_a_bus_of_ours_each_role_has_its_own_user_and_verifies_the_server(world: World) -> None:
+    url, access = "nats://eventbus-default-js-svc.ns.svc:4222", {"name": "eventbus-default-js-client-auth"}
+    await world.bus(config={"jetstream": {"url": url, "accessSecret": access | {"key": "client-auth"}}})
+    await world.sensor()
+    await world.source()
+    async with world.controllers():
+
+        async def mounted(**users: str) -> bool:
+            found = {}
+            for one in await world.all("Deployment"):
+                volumes = {v["name"]: v.get("secret", {}) for v in one["spec"]["template"]["spec"]["volumes"]}
+                trusted = volumes.get("eventbus-default-js-server", {}).get("secretName", "")
+                found[one["metadata"]["labels"]["controller"]] = f"{volumes['auth-volume']['secretName']} {trusted}"
+            return found == {f"{word}-controller": text for word, text in users.items()}
+
+        shared = f"{access['name']} "
+        await world.until(lambda: mounted(sensor=shared, eventsource=shared), "the user of Argo Events' bus")
+        # Our own controller says so of a bus by observing generations.
+        await world.bus(
+            config={"jetstream": {"url": url, "accessSecret": access | {"key": "client-auth"}}}, observedGeneration=1
+        )
+        own = {
+            word: f"eventbus-default-js-{role}-auth eventbus-default-js-server"
+            for word, role in (("sensor", "sensor"), ("eventsource", "source"))
+        }
+        await world.until(lambda: mounted(**own), "users of their own")
+        await world.quiet()
+
+
 async def test_a_bus_that_is_away_later_stops_nothing_and_is_said(world: World) -> None:
     await world.bus()
     await world.sensor()
