@@ -23,7 +23,7 @@ from events.kube.conditions import Condition
 from events.kube.controller import Controller, Key
 from events.kube.informer import Informers
 from events.kube.recording import Recorder
-from events.kube.rollout import DEPLOYED
+from events.kube.rollout import DEPLOYED, PROGRESSING
 from events.kube.workloads import Workloads
 from events.logs import Log
 from events.problems import Problem
@@ -33,6 +33,8 @@ J = TypeVar("J")
 _BUS = "bus"
 _MAX_MESSAGE = 2000
 _PASSING = (408, 409, 429)
+_LOOK_SECONDS = 60.0
+"""Until what stands in the way is looked for again: nobody tells when somebody else's object goes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,17 +105,17 @@ class DependentController(abc.ABC, Generic[J]):
         if raw["metadata"].get("deletionTimestamp"):
             return None  # what it owns is collected by the cluster
         judged, told = self.judge(raw)
-        failure: KubeError | None = None
+        failure, again = None, None
         try:
             deployed = await self._deployed(raw, judged)
         except UserError as error:
             deployed = Condition(DEPLOYED, "False", "BuildDeploymentSpecFailed", _cut(str(error)))
         except _Refused as refused:
-            deployed, failure = refused.condition, refused.error
+            deployed, failure, again = refused.condition, refused.error, _LOOK_SECONDS
         await self._tell(raw, [*told, deployed])
         if failure is not None:
             raise failure
-        return None
+        return again
 
     async def _deployed(self, raw: Object, judged: J) -> Condition:
         """Bring what is to run; how far that has got."""
@@ -155,7 +157,8 @@ class DependentController(abc.ABC, Generic[J]):
         await status.write(self._api, raw, {**kept, "conditions": after})
         for one in conditions.changed(before, after):
             if one["status"] != "Unknown":
-                type_: Literal["Normal", "Warning"] = "Normal" if one["status"] == "True" else "Warning"
+                is_well = one["status"] == "True" or one.get("reason") == PROGRESSING
+                type_: Literal["Normal", "Warning"] = "Normal" if is_well else "Warning"
                 text = one.get("message") or f"{one['type']} is {one['status']}"
                 self._recorder.event(raw, type_, one.get("reason") or one["type"], text)
 

@@ -110,15 +110,11 @@ class Workloads:
             return
         if existing is None:
             await self._claim(owner, desired)
-        try:
-            await self._applier.apply(desired, existing)
-        except KubeError as error:
-            if error.status != 422 or existing is None:
-                raise
-            # Some fields, the address for one, are for life.
-            self._log.info("Making a Service anew", service=objects.describe(existing), reason=error.message)
+        if existing is not None and _has_another_address(desired, existing):
+            self._log.info("Making a Service anew: its address is for life", service=objects.describe(existing))
             await self._applier.delete(existing)
-            await self._applier.apply(desired, None)
+            existing = None
+        await self._applier.apply(desired, existing)
 
     async def _claim(self, owner: Object, desired: Object) -> None:
         """The informer sees only what carries our labels: what is there without them is not ours."""
@@ -140,6 +136,12 @@ class Workloads:
 
 def _owner(obj: Object) -> list[str]:
     return [one["uid"] for one in obj["metadata"].get("ownerReferences") or [] if one.get("controller")]
+
+
+def _has_another_address(desired: Object, existing: Object) -> bool:
+    """Whether a Service cannot become what it is to be. Without a word, any address will do, but not to have none."""
+    wanted, has = desired["spec"].get("clusterIP"), existing["spec"].get("clusterIP")
+    return has not in (None, "", wanted) if wanted else has == "None"
 
 
 def _of_object(pod: Object) -> list[str]:

@@ -8,7 +8,9 @@ import pytest
 from support.dependents import World, trigger
 
 from events.errors import ActionError
+from events.kube import patches
 from events.kube.api import KubeError, Object
+from events.kube.objects import copied
 from sensors import stored
 
 FIXED = {"controller": "sensor-controller", "sensor-name": "one", "owner-name": "one"}
@@ -45,17 +47,53 @@ def of_argo(owner: Object, name: str, **spec: Any) -> Object:
 async def test_what_argo_events_made_is_taken_over_under_its_name(world: World) -> None:
     await world.bus()
     sensor = await world.sensor()
-    await world.kube.kube.create(of_argo(sensor, "one-sensor-abcde"), namespace=world.namespace)
+    made = of_argo(sensor, "one-sensor-abcde")
+    containers = made["spec"]["template"]["spec"]["containers"]
+    bare = made | {"spec": made["spec"] | {"template": copied(made["spec"]["template"])}}
+    del bare["spec"]["template"]["spec"]["containers"][0]["env"]
+    created = await world.kube.kube.create(bare, namespace=world.namespace)
+    # As its controller writes: what it set is its own.
+    resource = await world.kube.kube.resource("apps/v1", "Deployment")
+    await world.kube.kube.patch(
+        resource,
+        created["metadata"]["name"],
+        {"spec": {"template": {"spec": {"containers": containers}}}},
+        content_type=patches.MERGE,
+        namespace=world.namespace,
+        params={"fieldManager": "argo-events"},
+    )
     async with world.controllers():
 
         async def ours() -> bool:
             container = (await world.deployment())["spec"]["template"]["spec"]["containers"][0]
-            return container["image"].startswith("registry.invalid/keryx")
+            names = {one["name"] for one in container["env"]}
+            is_ours = container["image"].startswith("registry.invalid/keryx") and "KERYX_OBJECT_FILE" in names
+            return is_ours and names.isdisjoint({"SENSOR_OBJECT", "EVENTBUS_CONFIG"})
 
-        await world.until(ours, "our image")
+        await world.until(ours, "our image and environment")
         await world.quiet()
         assert [one["metadata"]["name"] for one in await world.all("Deployment")] == ["one-sensor-abcde"]
         assert await world.get("ConfigMap", "one-sensor-abcde", "v1")
+
+
+async def test_when_objects_are_deleted_nothing_of_theirs_remains(world: World) -> None:
+    if not world.is_strict:
+        pytest.skip("the API in memory collects nothing")
+    await world.bus()
+    await world.sensor()
+    await world.source(service={"ports": [{"port": 80}]})
+    async with world.controllers():
+        await world.until(lambda: world.get("Service", "src-eventsource-svc", "v1"))
+        await world.condition("Sensor", "one", "Deployed", "False")
+        await world.delete("Sensor", "one")
+        await world.delete("EventSource", "src")
+
+        async def nothing() -> bool:
+            kinds = (("Deployment", "apps/v1"), ("ConfigMap", "v1"), ("Service", "v1"))
+            return not [one for kind, version in kinds for one in await world.all(kind, version)]
+
+        await world.until(nothing, "nothing")
+        await world.quiet()
 
 
 async def test_a_second_deployment_of_one_object_goes_with_its_config_map(world: World) -> None:
@@ -119,6 +157,21 @@ async def test_a_services_address_makes_it_anew(world: World) -> None:
         again = await world.get("Service", "src-eventsource-svc", "v1")
         assert again is not None
         assert again["metadata"]["uid"] != first["metadata"]["uid"]
+
+        # What the server refuses costs nobody the Service that is there.
+        await world.change("EventSource", "src", {"spec": {"service": {"ports": [{"port": 99999}]}}})
+        await world.condition("EventSource", "src", "Deployed", "False", "CreateServiceFailed")
+        kept = await world.get("Service", "src-eventsource-svc", "v1")
+        assert kept is not None
+        assert kept["metadata"]["uid"] == again["metadata"]["uid"]
+
+        await world.change("EventSource", "src", {"spec": {"service": {"clusterIP": None, "ports": [{"port": 80}]}}})
+
+        async def addressed() -> bool:
+            found = await world.get("Service", "src-eventsource-svc", "v1")
+            return bool(found and found["spec"]["clusterIP"] != "None")
+
+        await world.until(addressed, "an address")
         await world.quiet()
 
 
