@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 Object = dict[str, Any]
 LABELS = "workflows.argoproj.io/"
 SCRIPT = "/argo/staging/script"
+OUR_IMAGE = "keryx"
+"""Of pods whose work is ours: `handover` says what they run."""
 _PASSED_ON = (
     "nodeSelector",
     "tolerations",
@@ -119,7 +121,7 @@ def _containers(template: Mapping[str, Any]) -> list[Object]:
         return [{**script, "name": "main"}]
     if template.get("container") is not None:
         return [{**copy.deepcopy(template["container"]), "name": "main"}]
-    return [{"name": "main", "image": "keryx", "command": ["keryx-workflow-executor"]}]
+    return [{"name": "main", "image": OUR_IMAGE}]
 
 
 def _sidecars(template: Mapping[str, Any], mains: list[Object]) -> list[Object]:

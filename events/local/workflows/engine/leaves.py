@@ -8,6 +8,7 @@ from events.local.workflows import phases, pods, suspending, variables
 from events.local.workflows.engine import limits, templates
 from events.local.workflows.engine.execution import Work
 from events.local.workflows.engine.run import Node, Run
+from events.local.workflows.errors import WorkflowError
 
 
 def pod(run: Run, work: Work) -> Node:
@@ -25,9 +26,12 @@ def pod(run: Run, work: Work) -> Node:
         return node
     if not run.may_run(is_exit=work.options.is_exit):
         return run.mark(work.name, phases.FAILED, f"workflow shutdown with strategy: {run.shutdown}")
+    if name in run.given.refused:
+        raise WorkflowError(run.given.refused[name])
     made = pods.of_node(run, work, node)
     if made is not None:
         run.result.pods.append(made)
+        run.result.templates[name] = work.template
     return node
 
 

@@ -63,6 +63,8 @@ class Locks:
 
     def __init__(self) -> None:
         self._locks: dict[str, _Lock] = {}
+        self.releases = 0
+        """Times that anything was given up: whoever waits may look again."""
 
     def take(self, asking: Asking, wanted: Mapping[str, Any], namespace: str, limit: Limit) -> Refused | None:
         """Take all the locks of a `synchronization`, or none; None when they are held now."""
@@ -125,6 +127,7 @@ class Locks:
         for name, lock in self._locks.items():
             if holder in lock.holders:
                 lock.holders.remove(holder)
+                self.releases += 1
                 freed.append(name)
             lock.waiting = [one for one in lock.waiting if one.holder != holder]
         return freed

@@ -62,9 +62,9 @@ def _of_pod(run: Run, node: Node, pod: Object) -> None:
                 node["daemoned"] = True
         case other:
             phase, new = phases.ERROR, f"Unexpected pod phase for {pod['metadata']['name']}: {other}"
-    if phase == phases.SUCCEEDED and _is_unreported(run, node, template):
-        run.look_at(run.now + timedelta(milliseconds=200))
-        return
+    problem = str((run.given.reported.get(node["id"]) or {}).get("problem", ""))
+    if phase == phases.SUCCEEDED and problem:
+        phase, new = phases.ERROR, problem
     _containers(run, node, status)
     _facts(node, pod)
     node["phase"] = phase
@@ -79,12 +79,6 @@ def _of_pod(run: Run, node: Node, pod: Object) -> None:
         node["finishedAt"] = podphases.ended_at(pod) or run.stamp()
         if phase == phases.SUCCEEDED:
             caches.save(run, node)
-
-
-def _is_unreported(run: Run, node: Node, template: Object | None) -> bool:
-    """Whether outputs are still to come from a pod of ours that hands them over (I.7)."""
-    reported = run.given.reported.get(node["id"])
-    return bool(reported is not None and reported.get("pending") and template)
 
 
 def _facts(node: Node, pod: Object) -> None:

@@ -30,6 +30,8 @@ class Given:
     """By name, those of this Workflow."""
     reported: Mapping[str, Object] = field(default_factory=dict)
     """Outputs by id of node, as the pods (or whoever did the work) reported them."""
+    refused: Mapping[str, str] = field(default_factory=dict)
+    """Why a pod cannot be made, by its name."""
     answers: Mapping[str, Object] = field(default_factory=dict)
     """`phase`, `message` and `outputs` by id of HTTP and plugin nodes."""
     workflow_templates: Mapping[str, Object] = field(default_factory=dict)
@@ -49,6 +51,8 @@ class Result:
     workflow: Object
     pods: list[Object] = field(default_factory=list)
     """To be created; their names follow from the nodes, so creating one again is harmless."""
+    templates: dict[str, Object] = field(default_factory=dict)
+    """The template of each pod to be created, with all its values, by the name of the pod."""
     stopped: set[str] = field(default_factory=set)
     """Names of pods whose containers are to be ended."""
     requests: dict[str, Object] = field(default_factory=dict)

@@ -1,0 +1,79 @@
+"""Finished Workflows, kept when they are deleted. Contract: workflows K 5. One SQLite file; every call blocks."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+Object = dict[str, Any]
+_SCHEMA = """
+create table if not exists workflows (
+    uid text primary key, namespace text not null, name text not null, phase text not null,
+    started text not null, finished text not null, object text not null
+);
+create index if not exists by_name on workflows (namespace, name);
+create index if not exists by_time on workflows (finished);
+"""
+_WAIT = 10.0
+
+
+class Archive:
+    """The archive of one data directory."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    @contextlib.contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        connection = sqlite3.connect(self._path, timeout=_WAIT)
+        try:
+            connection.execute("pragma journal_mode=wal")
+            connection.executescript(_SCHEMA)
+            with connection:
+                yield connection
+        finally:
+            connection.close()
+
+    def put(self, workflow: Object) -> None:
+        """Keep a Workflow as it is now; again is harmless."""
+        meta, status = workflow["metadata"], workflow.get("status") or {}
+        row = (
+            meta["uid"],
+            meta.get("namespace", ""),
+            meta["name"],
+            status.get("phase", ""),
+            status.get("startedAt") or "",
+            status.get("finishedAt") or "",
+            json.dumps(workflow, ensure_ascii=False),
+        )
+        with self._open() as connection:
+            connection.execute("insert or replace into workflows values (?, ?, ?, ?, ?, ?, ?)", row)
+
+    def list(self, namespace: str = "", limit: int = 500) -> list[Object]:
+        """Those of a namespace or all, the last that finished first."""
+        query = "select object from workflows where ? in ('', namespace) order by finished desc, name limit ?"
+        with self._open() as connection:
+            return [json.loads(row[0]) for row in connection.execute(query, (namespace, limit))]
+
+    def get(self, uid: str) -> Object | None:
+        """One by its uid."""
+        with self._open() as connection:
+            row = connection.execute("select object from workflows where uid = ?", (uid,)).fetchone()
+        return None if row is None else json.loads(row[0])
+
+    def find(self, namespace: str, name: str) -> Object | None:
+        """The last one with this name."""
+        query = "select object from workflows where namespace = ? and name = ? order by finished desc limit 1"
+        with self._open() as connection:
+            row = connection.execute(query, (namespace, name)).fetchone()
+        return None if row is None else json.loads(row[0])
+
+    def delete(self, uid: str) -> bool:
+        """Whether it was there."""
+        with self._open() as connection:
+            return connection.execute("delete from workflows where uid = ?", (uid,)).rowcount > 0
