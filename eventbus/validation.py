@@ -1,13 +1,29 @@
-"""What is wrong with an EventBus. Contract: sensors F.5, E.1, E.2."""
+"""What is wrong with an EventBus, and with a change of one. Contract: sensors F.5, G.4, E.1, E.2, E.4, E.5.
+
+NATS Streaming at another place is refused: it is past its end of life, and nothing here speaks it. A Kafka bus is
+described and validated; that nothing runs on it yet is a warning, and `not_run` says it to whoever is to run it.
+"""
 
 from __future__ import annotations
 
+from typing import Any
+
 from eventbus import connecting, stream_config
 from eventbus.types import BusConfig, EventBus, EventBusSpec, JetStreamBus, JetStreamConfig, KafkaBus, NatsStreaming
+from events import verdict as verdicts
 from events.errors import UserError
 from events.problems import Problems, did_you_mean
+from events.verdict import Verdict
 
+_NOT_RUN = "services do not run on a Kafka bus in this version of Keryx; the object is kept as it is"
+_PARTITIONERS = ("random", "hash", "roundrobin", "manual")
+_STRATEGIES = ("sticky", "roundrobin", "range")
 _KINDS = ("nats", "jetstream", "kafka", "jetstreamExotic")
+
+
+def verdict(raw: Any) -> Verdict[EventBus]:
+    """Whether an EventBus is accepted, and everything there is to say about it."""
+    return verdicts.reach(raw, EventBus, validate)
 
 
 def validate(bus: EventBus) -> Problems:
@@ -21,8 +37,8 @@ def validate(bus: EventBus) -> Problems:
         problems.warn(kind, f"has no effect: there is {given[0]}, too", "remove one of them")
     if spec.nats is not None:
         _validate_nats(spec.nats, problems.at("nats"))
-    if spec.kafka is not None and given[0] == "kafka":
-        _validate_kafka(spec.kafka, problems.at("kafka"))
+    if spec.kafka is not None:
+        _validate_kafka(spec.kafka, problems.at("kafka"), counts=given[0] == "kafka")
     if spec.jetstream is not None:
         _validate_jetstream(spec.jetstream, problems.at("jetstream"))
     if spec.jetstream_exotic is not None:
@@ -31,11 +47,43 @@ def validate(bus: EventBus) -> Problems:
 
 
 def not_run(bus: EventBus) -> Problems:
-    """What this version describes and does not run."""
+    """What keeps services from running on the bus in this version, as errors."""
     problems, spec = Problems("spec"), bus.spec
     if spec.kafka is not None and spec.nats is None and spec.jetstream is None:
-        problems.error("kafka", "a Kafka bus is not in this version of Keryx", "use jetstream")
+        problems.error("kafka", _NOT_RUN, "use jetstream or jetstreamExotic")
     return problems
+
+
+def changes(old: EventBus, new: EventBus) -> Problems:
+    """What may not be changed in a bus that is there: the services of the namespace hold on to it. Contract: G.4."""
+    problems = Problems("spec")
+    kinds = [
+        next((key for key, part in zip(_KINDS, _parts(one.spec), strict=True) if part is not None), "")
+        for one in (old, new)
+    ]
+    before, after = old.spec, new.spec
+    if kinds[0] != kinds[1] and kinds[1] != "kafka":
+        problems.error(kinds[1], f"another kind of bus cannot take the place of {kinds[0]}", "make another EventBus")
+    elif after.nats is not None and before.nats is not None:
+        _compare_nats(before.nats, after.nats, problems.at("nats"))
+    elif after.jetstream is not None and _stream(before) != _stream(after):
+        problems.error("jetstream.streamConfig", "cannot be changed", "the stream is there: make another EventBus")
+    return problems
+
+
+def _stream(spec: EventBusSpec) -> str | None:
+    return spec.jetstream.stream_config if spec.jetstream is not None else None
+
+
+def _compare_nats(old: NatsStreaming, new: NatsStreaming, problems: Problems) -> None:
+    for key, before, after in (("native", old.native, new.native), ("exotic", old.exotic, new.exotic)):
+        if after is None:
+            continue
+        if before is None:
+            problems.error(key, "native and exotic cannot be switched", "make another EventBus")
+        elif (before.auth or "none") != (after.auth or "none"):
+            problems.error(f"{key}.auth", "cannot be changed", "make another EventBus")
+        return
 
 
 def _parts(spec: EventBusSpec) -> tuple[object | None, ...]:
@@ -54,12 +102,19 @@ def _validate_nats(nats: NatsStreaming, problems: Problems) -> None:
         problems.warn("native", "NATS Streaming is past its end of life; a JetStream bus takes its place")
 
 
-def _validate_kafka(kafka: KafkaBus, problems: Problems) -> None:
+def _validate_kafka(kafka: KafkaBus, problems: Problems, *, counts: bool) -> None:
+    """Contract E.4: upstream requires the address alone."""
     if not kafka.url:
-        problems.error("url", "required", "brokers, such as broker:9092")
-    problems.warn("", "a Kafka bus is described and not run by this version of Keryx", "use jetstream")
+        problems.error("url", "required", "addresses of brokers, such as host:9092")
     if kafka.tls is not None and (problem := kafka.tls.problem()):
         problems.warn("tls", f"{problem}: no connection is made")
+    if kafka.partitioner and kafka.partitioner not in _PARTITIONERS:
+        problems.warn("partitioner", f"{kafka.partitioner!r} is unknown", f"one of {', '.join(_PARTITIONERS)}")
+    strategy = kafka.consumer_group.rebalance_strategy if kafka.consumer_group else None
+    if strategy and strategy not in _STRATEGIES:
+        problems.warn("consumerGroup.rebalanceStrategy", f"{strategy!r} is unknown", f"one of {', '.join(_STRATEGIES)}")
+    if counts:
+        problems.warn("", _NOT_RUN, "use jetstream or jetstreamExotic")
 
 
 def _validate_jetstream(jetstream: JetStreamBus, problems: Problems) -> None:

@@ -79,6 +79,9 @@ class Metrics:
 
     def _for_process(self, version: str) -> None:
         self.bus_connected = self._gauge("bus_connected", "Whether the bus is reachable.", ("bus",))
+        self.admission_reviews = self._counter(
+            "admission_reviews", "Objects reviewed when they were applied.", ("kind", "operation", "outcome")
+        )
         self.bus_tls_unverified = self._gauge(
             "bus_tls_unverified", "Whether the bus is used without verifying it.", ("bus",)
         )

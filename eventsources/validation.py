@@ -9,9 +9,11 @@ from typing import Any
 from eventbus import subjects
 from eventbus.dead_letters import REDRIVE_SOURCE
 from events import uris
+from events import verdict as verdicts
 from events.credentials import SecretRef
 from events.errors import InvalidObject, UserError
 from events.problems import Problem, Problems, join
+from events.verdict import Verdict
 from eventsources import filters
 from eventsources.base import NOT_RUN, Kind, Source, Spec
 from eventsources.registry import SOURCES
@@ -26,6 +28,11 @@ class _Entry:
     path: str
     kind: type[Kind[Any]]
     spec: Spec
+
+
+def verdict(raw: Any) -> Verdict[EventSource]:
+    """Whether an EventSource is accepted, and everything there is to say about it."""
+    return verdicts.reach(raw, EventSource, validate)
 
 
 def validate(event_source: EventSource) -> Problems:

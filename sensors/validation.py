@@ -12,11 +12,18 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from events import verdict as verdicts
 from events.errors import InvalidObject, UserError
 from events.problems import Problems, join
+from events.verdict import Verdict
 from sensors import concurrency, conditions, dependencies, parameters, policies, rate_limit, resets
 from sensors.registry import PRECEDENCE, TRIGGERS
 from sensors.types import Sensor, SensorSpec, Trigger, TriggerParameter, TriggerTemplate
+
+
+def verdict(raw: Any) -> Verdict[Sensor]:
+    """Whether a Sensor is accepted, and everything there is to say about it."""
+    return verdicts.reach(raw, Sensor, validate)
 
 
 def validate(sensor: Sensor) -> Problems:

@@ -13,10 +13,10 @@ from typing import Any, TypeVar
 from eventbus import validation as bus_validation
 from eventbus.types import EventBus
 from events.app.documents import Document
-from events.errors import InvalidObject
 from events.model import Model
 from events.problems import Problem, Problems, did_you_mean
 from events.resources import API_VERSION
+from events.verdict import Verdict
 from eventsources import validation as source_validation
 from eventsources.types import EventSource
 from sensors import validation as sensor_validation
@@ -141,27 +141,19 @@ class Loader:
             return
         self.objects.places[kind, key] = document
         if kind == "EventBus":
-            self._keep(document, key, EventBus, bus_validation.validate, self.objects.buses)
+            self._keep(document, key, bus_validation.verdict, self.objects.buses)
         elif kind == "EventSource":
-            self._keep(document, key, EventSource, source_validation.validate, self.objects.sources)
+            self._keep(document, key, source_validation.verdict, self.objects.sources)
         else:
-            self._keep(document, key, Sensor, sensor_validation.validate, self.objects.sensors)
+            self._keep(document, key, sensor_validation.verdict, self.objects.sensors)
 
     def _keep(
-        self,
-        document: Document,
-        key: Key,
-        model: type[M],
-        validate: Callable[[M], Problems],
-        into: dict[Key, M],
+        self, document: Document, key: Key, judge: Callable[[Mapping[str, Any]], Verdict[M]], into: dict[Key, M]
     ) -> None:
-        try:
-            parsed = model.parse(document.raw, on_stray=lambda stray: self._add(document, stray))
-        except InvalidObject as error:
-            self._add(document, error.problems)
-            return
-        self._add(document, validate(parsed))
-        into[key] = parsed
+        verdict = judge(document.raw)
+        self._add(document, verdict.problems)
+        if verdict.parsed is not None:
+            into[key] = verdict.parsed
 
     def _take_values(self, document: Document, kind: str) -> None:
         metadata = document.raw.get("metadata")

@@ -33,7 +33,6 @@ from eventsources.types import EventSource
 from eventsources.webhooks import WebhookSpec
 from eventsources.workers.plan import Surroundings
 from sensors import validation as sensor_validation
-from sensors.types import Sensor
 
 LOOK_SECONDS = 1.0
 _LISTEN_SECONDS = 5.0
@@ -90,12 +89,12 @@ def blocked(objects: Objects) -> list[Problem]:
     found = []
     for document, one in objects.all():
         problems = Problems()
-        if isinstance(one, EventSource):
-            problems.extend(validation.not_run(one))
-        elif isinstance(one, Sensor):
-            problems.at("spec").extend(sensor_validation.not_run(one.spec))
-        elif isinstance(one, EventBus):
+        if isinstance(one, EventBus):
             problems.extend(bus_validation.not_run(one))
+        elif isinstance(one, EventSource):
+            problems.extend(validation.not_run(one))
+        else:
+            problems.at("spec").extend(sensor_validation.not_run(one.spec))
         found += [document.located(problem) for problem in problems]
     return found
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from conformance.areas.validate import refusals
 from conformance.core import read
 from conformance.test_conformance import CASES
 
+from events.app import verdicts
 from eventsources import stored as event_sources
 from sensors import stored as sensors
 
@@ -21,6 +21,6 @@ def test_a_stored_object_gets_the_verdict_of_lint() -> None:
             problems = [*found.dependency_problems, *found.trigger_problems, *found.other_problems]
         else:
             problems = event_sources.judge(raw).problems
-        if bool(problems) is not bool(refusals(raw).errors):
+        if bool(problems) is not bool(verdicts.BY_KIND[raw["kind"]](raw).errors):
             other.append(case.id)
     assert not other

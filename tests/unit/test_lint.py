@@ -47,6 +47,16 @@ def test_the_lines_are_argo_events() -> None:
     ]
 
 
+def test_what_kubectl_prints_is_as_good_as_what_was_applied() -> None:
+    stored = GOOD.replace(
+        "  name: s\n",
+        "  name: s\n  resourceVersion: '7'\n  finalizers: [sensor-controller]\n  managedFields: [{manager: kubectl}]\n",
+    )
+    stored += "status:\n  conditions: []\n  later: 1\n"
+    assert text(stored) == ["✓ f.yaml: Sensor is valid"]
+    assert "metadata.lables" in text(GOOD.replace("  name: s\n", "  name: s\n  lables: {}\n"))[1]
+
+
 @pytest.mark.parametrize(
     ("content", "severity", "line", "column", "path"),
     [

@@ -189,6 +189,12 @@ def event_source_service(
     raise typer.Exit(services.main("eventsource-service", object))
 
 
+@app.command("webhook-service")
+def webhook_service() -> None:
+    """Check objects when they are applied, as an admission webhook: what the webhook's pods do."""
+    raise typer.Exit(services.main("webhook-service"))
+
+
 @app.command("crds")
 def crds() -> None:
     """Print the custom resource definitions, for kubectl apply -f -."""

@@ -1,4 +1,4 @@
-"""The commands that pods run, without any parser: `keryx sensor-service`, `keryx eventsource-service`."""
+"""The commands that pods run, without any parser: `keryx sensor-service`, `eventsource-service`, `webhook-service`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from events.errors import UserError
 from events.version import VERSION
 
 USAGE = 2
-_COMMANDS = ("eventsource-service", "sensor-service")
+_COMMANDS = ("eventsource-service", "sensor-service", "webhook-service")
 
 
 def is_plain(arguments: Sequence[str]) -> bool:
@@ -25,6 +25,11 @@ def main(command: str, path: Path | None = None) -> int:
         read = settings.read()
         logs.set_up(read.log_level)
         from events import process
+
+        if command == "webhook-service":
+            from events.app.admission import service
+
+            return process.start(lambda: service.run(read, VERSION))
         from events.app import services
 
         serve = services.sensor if command == "sensor-service" else services.event_source

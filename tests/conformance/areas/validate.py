@@ -4,46 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from conformance.core import AS_UPSTREAM, Case, Error, NotCovered, Outcome, Verdict, differences, judge
+from conformance.core import AS_UPSTREAM, Case, Error, Outcome, Verdict, differences, judge
 
-from eventbus import validation as bus_validation
-from eventbus.types import EventBus
-from events.errors import InvalidObject
-from events.problems import Problems
-from eventsources import validation as event_source_validation
-from eventsources.types import EventSource
-from sensors import validation as sensor_validation
-from sensors.types import Sensor
-
-# What validation says of kinds, operations and languages that come later.
-NOT_YET = ("not in this version", "later version")
-KINDS: dict[str, tuple[Any, Any]] = {
-    "EventBus": (EventBus, bus_validation.validate),
-    "EventSource": (EventSource, event_source_validation.validate),
-    "Sensor": (Sensor, sensor_validation.validate),
-}
+from events.app import verdicts
 
 
 def run(case: Case) -> Outcome:
     """Compare with upstream: refused or not."""
-    errors = refusals(case.input["object"]).errors
-    if missing := [str(error) for error in errors if any(phrase in error.message for phrase in NOT_YET)]:
-        raise NotCovered("; ".join(missing))
+    raw = case.input["object"]
+    errors = verdicts.BY_KIND[raw["kind"]](raw).errors
     got = Error("; ".join(map(str, errors))) if errors else None
     if case.expect.get("ok") and is_streaming(case) and "STAN" in differences().ids:
         return Outcome(Verdict.BY_CASE if errors else Verdict.FAILED, "a refusal", got, is_excusable=False)
     return judge(case, got, INTENTS)
-
-
-def refusals(raw: dict[str, Any]) -> Problems:
-    """The problems of an object, by the rules that every command and controller uses."""
-    problems = Problems()
-    model, validate = KINDS[raw["kind"]]
-    try:
-        problems.extend(validate(model.parse(raw, on_stray=problems.extend)))
-    except InvalidObject as error:
-        problems.extend(error.problems)
-    return problems
 
 
 def is_streaming(case: Case) -> bool:
