@@ -127,11 +127,11 @@ BIG = {"l": [{"a": i} for i in range(20_000)]}
     ],
 )
 def test_an_expression_that_makes_too_much_is_stopped_in_time(text: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     expression = jmes.compile(text)
     with pytest.raises(EventError, match=r"too much|more than|not JSON"):
         expression.search_json(BIG, 260_000)
-    assert time.perf_counter() - started < 3
+    assert time.process_time() - started < 10  # without the bound it would be hours
 
 
 def test_numbers_are_pythons() -> None:
