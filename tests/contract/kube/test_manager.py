@@ -15,10 +15,11 @@ from support.api_server import ApiServer
 from support.breaking_kube import BreakingKube
 from support.keryx import Keryx, until
 
+from events.app import crds
 from events.app.manager import Manager, Options, Row, Surroundings
 from events.app.watched_file import WatchedFile
 from events.errors import UserError
-from events.kube.api import KubeApi
+from events.kube.api import KubeApi, KubeError
 from events.kube.client import connect
 from events.kube.controller import Controller, Key
 from events.kube.election import NotLeading, Times
@@ -207,8 +208,11 @@ def command(server: ApiServer, folder: Path, space: str, *arguments: str) -> Ker
 
 
 async def test_the_command_serves_probes_and_metrics_and_ends_when_told(
-    api_server: ApiServer, space: str, tmp_path: Path
+    api_server: ApiServer, kube: BreakingKube, space: str, tmp_path: Path
 ) -> None:
+    for definition in crds.definitions():
+        with contextlib.suppress(KubeError):  # somebody brought them before
+            await kube.kube.create(definition)
     keryx = command(api_server, tmp_path / "a", space, "--leader-election=true", "--kloglevel", "3").start()
     try:
         await keryx.says("I'm the LEADER, starting ...")
