@@ -5,23 +5,42 @@ A new one is a row: what it is made from is in `Surroundings`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 
-from events.app.manager import Row, Surroundings
+from eventbus import configuration
+from eventbus.configuration import Configuration
+from events.app import manager
+from events.app.manager import Options, Row, Surroundings
+from events.app.watched_file import WatchedFile
 from events.kube.api import KubeApi
 from events.kube.applying import Applier
 from events.kube.informer import Informers
 from events.kube.recording import Recorder
+from events.logs import Log
+from events.problems import Problem
+from events.settings import Settings
 from eventsources.controller import EventSourceController
 from sensors.controller import SensorController
 
 
-def rows() -> Mapping[str, Row]:
-    """Name -> how it is made."""
+def rows(_configured: Callable[[], Configuration]) -> Mapping[str, Row]:
+    """Name -> how it is made. `configured` gives what the configuration file says now."""
     return {
         "eventsource-controller": lambda shared: EventSourceController(*_usual(shared), shared.pods, log=shared.log),
         "sensor-controller": lambda shared: SensorController(*_usual(shared), shared.pods, log=shared.log),
     }
+
+
+async def run(options: Options, settings: Settings, version: str) -> int:
+    """Run them all until SIGTERM; the exit code."""
+    log = Log("controller")
+
+    def warn(problems: Iterable[Problem]) -> None:
+        for problem in problems:
+            log.warning("The configuration has something without effect", problem=str(problem))
+
+    file = WatchedFile(options.config_file, lambda text: configuration.parse(text, warn), configuration.shipped, log)
+    return await manager.run(rows(lambda: file.current), options, settings, version, following=[file])
 
 
 def _usual(shared: Surroundings) -> tuple[KubeApi, Informers, Applier, Recorder]:

@@ -195,12 +195,18 @@ class Manager:
                 await recorder.drain(1)
 
 
-async def run(rows: Mapping[str, Row], options: Options, settings: Settings, version: str) -> int:
-    """Run the controllers until SIGTERM; the exit code."""
-    log = Log("controller")
-    process = Process(Metrics(version), log, grace=GRACE, metrics_port=options.metrics_port)
+async def run(
+    rows: Mapping[str, Row],
+    options: Options,
+    settings: Settings,
+    version: str,
+    *,
+    following: Sequence[WatchedFile[Any]] = (),
+) -> int:
+    """Run the controllers until SIGTERM; when a file of `following` changes, everything is looked at again."""
+    process = Process(Metrics(version), Log("controller"), grace=GRACE, metrics_port=options.metrics_port)
 
     async def work(process: Process) -> None:
-        await Manager(rows, options, settings, process).run()
+        await Manager(rows, options, settings, process, following=following).run()
 
     return await process.run(work)

@@ -33,7 +33,7 @@ def main(arguments: Sequence[str]) -> int:
             health_port=given.health_port,
             config_file=given.config_file,
         )
-        return process.start(lambda: manager.run(controllers.rows(), options, read, VERSION))
+        return process.start(lambda: controllers.run(options, read, VERSION))
     except UserError as error:
         print(f"keryx: {error}", file=sys.stderr)  # noqa: T201
         return USAGE

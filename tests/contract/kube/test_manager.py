@@ -15,6 +15,7 @@ from support.api_server import ApiServer
 from support.breaking_kube import BreakingKube
 from support.keryx import Keryx, until
 
+from eventbus import configuration
 from events.app import crds
 from events.app.manager import Manager, Options, Row, Surroundings
 from events.app.watched_file import WatchedFile
@@ -213,7 +214,10 @@ async def test_the_command_serves_probes_and_metrics_and_ends_when_told(
     for definition in crds.definitions():
         with contextlib.suppress(KubeError):  # somebody brought them before
             await kube.kube.create(definition)
-    keryx = command(api_server, tmp_path / "a", space, "--leader-election=true", "--kloglevel", "3").start()
+    config = tmp_path / "controller-config.yaml"
+    config.write_text(configuration.text(configuration.shipped()))
+    flags = ("--leader-election=true", "--kloglevel", "3", "--config-file", str(config))
+    keryx = command(api_server, tmp_path / "a", space, *flags).start()
     try:
         await keryx.says("I'm the LEADER, starting ...")
         await keryx.ready()
@@ -222,6 +226,10 @@ async def test_the_command_serves_probes_and_metrics_and_ends_when_told(
                 for path in ("healthz", "readyz", "metrics"):
                     async with session.get(f"http://127.0.0.1:{line['port']}/{path}") as answer:
                         assert answer.status == 200, path
+        config.write_text("eventBus: {jetstream: {versions: []}}")
+        await keryx.says("The configuration is wrong; the last one that was right still holds")
+        config.write_text(configuration.text(configuration.shipped()).replace("168h", "24h"))
+        await keryx.says("The configuration changed")
         assert await keryx.stop() == 0
     finally:
         keryx.close()
@@ -234,6 +242,7 @@ async def test_the_command_serves_probes_and_metrics_and_ends_when_told(
         (["--metrics-port", "x"], {}, "'x' is no port"),
         (["--health-port", "0", "--metrics-port", "0"], {"ARGO_EVENTS_IMAGE": ""}, "ARGO_EVENTS_IMAGE: required"),
         (["--health-port", "0", "--metrics-port", "0"], {"KUBECONFIG": "/nowhere"}, "/nowhere"),
+        (["--config-file", __file__], {}, "is not YAML"),
     ],
 )
 async def test_what_cannot_work_is_said_at_once(
