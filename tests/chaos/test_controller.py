@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import signal
 import time
 from pathlib import Path
 
@@ -95,10 +96,7 @@ async def _writes_while_quiet(made: World) -> int:
     async def writes() -> int:
         for one in made.replicas:
             await one.look()
-        lives = [one._life for one in made.replicas]
-        return sum(
-            count for life in lives for what, count in life.items() if what.split()[0] != "GET" and "PUT" not in what
-        )
+        return sum(one.written for one in made.replicas)
 
     async def within(seconds: float) -> int:
         before = await writes()
@@ -165,3 +163,30 @@ async def test_many_objects_are_brought_by_one_controller_and_a_malformed_one_ha
             )
         assert quiet == 0
         assert asked < 2 * count * 12
+
+
+@pytest.mark.timeout(300)
+async def test_a_leader_that_stood_still_writes_nothing_when_it_goes_on(tmp_path: Path) -> None:
+    async with world(tmp_path) as made:
+        names = [f"o{number}" for number in range(20)]
+        for name in names:
+            await made.create(sensor(name))
+        frozen, other = made.replica("a"), made.replica("b")
+        frozen.keryx.start()
+        await frozen.keryx.says("I'm the LEADER")
+        await made.converge(60)
+        other.keryx.start()
+        await other.keryx.says("Not the LEADER, stand by ...")
+        before = (await frozen.look()) and frozen.written
+        frozen.keryx.signal(signal.SIGSTOP)
+        for name in names:
+            await made.change(SENSOR, name, {"spec": sensor(name, "/changed")["spec"]})
+        await other.keryx.says("I'm the LEADER", 25)
+        frozen.keryx.signal(signal.SIGCONT)
+        await frozen.keryx.says("Not the LEADER any more, stopping")
+        await made.converge(60)
+        await frozen.look()
+        assert frozen.written == before
+        await other.look()
+        assert other.written >= 2 * len(names)
+        assert [await one.stop() for one in made.replicas] == [0, 0]

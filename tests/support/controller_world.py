@@ -114,6 +114,11 @@ class Replica:
         self._account()
         return code
 
+    @property
+    def written(self) -> int:
+        """Writes of this life, at the last look; renewals of the Lease, by PUT, are none."""
+        return sum(count for what, count in self._life.items() if what.split()[0] in ("PATCH", "POST", "DELETE"))
+
     def usage(self) -> str:
         """Memory and processor time of this life."""
         assert self.keryx.process is not None
