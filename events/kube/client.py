@@ -184,6 +184,26 @@ class KubeClient(KubeApi):
         except (aiohttp.ClientError, OSError) as error:
             raise _no_answer(what, error) from error
 
+    async def logs(
+        self, name: str, *, namespace: str, params: Mapping[str, str], seconds: float | None = None
+    ) -> AsyncIterator[bytes]:
+        """Lines of a container's log, until it ends or `seconds` are over; `params` are those of the API."""
+        where = f"/api/v1/namespaces/{namespace}/pods/{name}/log"
+        timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=self._deadline)
+        try:
+            async with await self._send("GET", where, params, timeout=timeout) as response:
+                if response.status >= 400:
+                    raise _refusal(response, await self._body(response))
+                rest = b""
+                async for chunk in response.content.iter_any():
+                    *lines, rest = (rest + chunk).split(b"\n")
+                    for line in lines:
+                        yield line
+                if rest:
+                    yield rest
+        except (aiohttp.ClientError, OSError) as error:
+            raise _no_answer(f"GET {where}", error) from error
+
     async def _call(
         self,
         method: str,

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from events import logs
-from events.app.cli import dlq, services
+from events.app.cli import dlq, services, wf
 from events.app.cli.guard import USAGE, guarded, show
 from events.version import VERSION
 
@@ -25,6 +25,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(dlq.app, name="dlq")
+app.add_typer(wf.app, name="wf")
 
 
 def _level(text: str) -> str:

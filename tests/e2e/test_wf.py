@@ -1,0 +1,153 @@
+"""`keryx wf` on the local API server, with the controllers of workflows and pods that really run."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from prometheus_client import CollectorRegistry
+from support.api_server import ApiServer
+from support.keryx import COMMAND
+from support.pod_player import PodPlayer
+
+from events.kube.api import KubeError
+from events.kube.client import KubeClient, connect
+from events.local.workflows.controller import Workflows
+from events.local.workflows.definitions import definitions
+from events.logs import Log
+from events.metrics import ControllerMetrics
+
+HELLO = {
+    "apiVersion": "argoproj.io/v1alpha1",
+    "kind": "Workflow",
+    "metadata": {"generateName": "hello-"},
+    "spec": {
+        "entrypoint": "main",
+        "arguments": {"parameters": [{"name": "code", "value": "0"}]},
+        "templates": [
+            {
+                "name": "main",
+                "steps": [[{"name": "say", "template": "leaf"}], [{"name": "ask", "template": "ask"}]],
+            },
+            {"name": "ask", "suspend": {}},
+            {
+                "name": "leaf",
+                "container": {
+                    "image": "busybox",
+                    "command": ["sh", "-c"],
+                    "args": ["exit {{workflow.parameters.code}}"],
+                },
+            },
+        ],
+    },
+}
+
+
+class Machine:
+    """An API server, controllers, a node, and the command line."""
+
+    def __init__(self, api: KubeClient, kubeconfig: Path, folder: Path) -> None:
+        self.api, self.kubeconfig, self.folder = api, kubeconfig, folder
+
+    async def wf(self, *arguments: str, code: int = 0) -> str:
+        pipe = asyncio.subprocess.PIPE
+        given = () if arguments[0] == "lint" else ("--kubeconfig", str(self.kubeconfig))
+        process = await asyncio.create_subprocess_exec(str(COMMAND), "wf", *arguments, *given, stdout=pipe, stderr=pipe)
+        out, err = await process.communicate()
+        assert process.returncode == code, (out.decode(), err.decode())
+        return out.decode() or err.decode()
+
+    def file(self, obj: dict[str, Any]) -> str:
+        path = self.folder / "workflow.yaml"
+        path.write_text(yaml.safe_dump(obj))
+        return str(path)
+
+    async def until(self, name: str, text: str) -> str:
+        ends = time.monotonic() + 60
+        while text not in (shown := await self.wf("get", name)):
+            assert time.monotonic() < ends, shown
+        return shown
+
+
+@pytest.fixture
+async def machine(tmp_path: Path) -> AsyncIterator[Machine]:
+    server = await ApiServer(tmp_path).start()
+    api = await connect(str(server.kubeconfig))
+    try:
+        for one in definitions():
+            await api.create(one)
+        await _served(api)
+        controllers = Workflows(
+            api, tmp_path / "workflows", metrics=ControllerMetrics(CollectorRegistry()), log=Log("workflows")
+        )
+        task = asyncio.create_task(controllers.run())
+        async with PodPlayer(api).playing():
+            yield Machine(api, server.kubeconfig, tmp_path)
+        task.cancel()
+        await asyncio.wait([task])
+        assert task.cancelled(), task.exception()
+    finally:
+        await api.aclose()
+        await server.stop()
+
+
+async def _served(api: KubeClient) -> None:
+    ends = time.monotonic() + 30
+    for kind in ("Workflow", "WorkflowTemplate", "ClusterWorkflowTemplate", "CronWorkflow"):
+        while True:
+            try:
+                await api.list(await api.resource("argoproj.io/v1alpha1", kind))
+                break
+            except KubeError:
+                assert time.monotonic() < ends
+                await asyncio.sleep(0.1)
+
+
+async def test_a_workflow_is_submitted_resumed_and_shown_as_a_tree(machine: Machine) -> None:
+    name = (await machine.wf("submit", machine.file(HELLO), "-o", "name")).strip()
+    shown = await machine.until(name, "ǁ ask")
+    assert "Running (Suspended)" in shown
+    assert await machine.wf("resume", "@latest") == f"workflow {name} resumed\n"
+    assert await machine.wf("wait", name)
+    shown = await machine.wf("get", name, "--no-utf8")
+    assert "Succeeded say" in shown
+    assert (await machine.wf("list", "--completed", "-o", "name")).split() == [name]
+    assert "workflow" in await machine.wf("terminate", name, code=2)
+    assert await machine.wf("delete", name) == f"Workflow '{name}' deleted\n"
+    assert await machine.wf("list") == "No workflows found\n"
+
+
+async def test_a_failed_workflow_is_retried_and_resubmitted(machine: Machine) -> None:
+    name = (await machine.wf("submit", machine.file(HELLO), "-p", "code=3", "-o", "name")).strip()
+    shown = await machine.until(name, "main: Error (exit code 3)")
+    assert "Failed" in shown
+    await machine.until(name, "Finished:")
+    await machine.wf("retry", name, "-p", "code=0", "-o", "name")
+    await machine.until(name, "ǁ ask")
+    await machine.wf("stop", name)
+    found = json.loads(await machine.wf("get", name, "-o", "json"))
+    assert found["spec"]["shutdown"] == "Stop"
+    await machine.until(name, "Stopped with strategy 'Stop'")
+    again = (await machine.wf("resubmit", name, "-o", "name")).strip()
+    assert again.startswith("hello-")
+    assert again != name
+
+
+async def test_lint_says_what_is_wrong(machine: Machine) -> None:
+    broken = {**HELLO, "spec": {**HELLO["spec"], "entrypoint": "nowhere"}}
+    assert "template name 'nowhere' undefined" in await machine.wf("lint", machine.file(broken), code=1)
+    assert await machine.wf("lint", machine.file(HELLO)) == "✔ no linting errors found!\n"
+
+
+async def test_kubectl_columns_show_status_and_message(machine: Machine) -> None:
+    definition = await machine.api.get(
+        await machine.api.resource("apiextensions.k8s.io/v1", "CustomResourceDefinition"), "workflows.argoproj.io"
+    )
+    (version,) = definition["spec"]["versions"]
+    assert [one["name"] for one in version["additionalPrinterColumns"]] == ["Status", "Age", "Message"]
