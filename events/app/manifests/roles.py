@@ -1,7 +1,7 @@
 """Who may do what. Contract: sensors G.3.
 
-Each rule is what a test has seen its process ask of an API server, no more: `tests/e2e/test_permissions.py` compares
-both ways.
+Each rule is what a test has seen its process ask of an API server, no more: `tests/contract/test_permissions.py`
+compares both ways.
 """
 
 from __future__ import annotations
@@ -29,23 +29,39 @@ def rule(groups: str, resources: Iterable[str], verbs: Iterable[str], names: Ite
     return made | ({"resourceNames": sorted(names)} if names else {})
 
 
-# What the controller does, in every namespace or in its own.
-CONTROLLER_RULES = [
-    rule(GROUP, KINDS, (*_READ, "patch", "update")),
-    rule(GROUP, [f"{kind}/{part}" for kind in KINDS for part in ("finalizers", "status")], ("patch", "update")),
-    rule("apps", ("deployments", "statefulsets"), (*_READ, "create", "patch", "update", "delete")),
-    rule("core", ("services", "configmaps"), (*_READ, "create", "patch", "update", "delete")),
-    rule("core", ("pods",), ("list", "watch")),  # why those of an object are not ready
-    rule("policy", ("poddisruptionbudgets",), (*_READ, "create", "patch", "update", "delete")),
+def _with_status(*kinds: str) -> list[str]:
+    return [*kinds, *(f"{kind}/status" for kind in kinds)]
+
+
+_MADE = ("create", "delete", "get", "list", "patch", "watch")
+
+# What the controller does, in every namespace or in its own. Everything is made by server-side apply: `patch`, and
+# `create` where nothing is there yet; `finalizers` are asked for where owners are protected.
+COMMON_RULES = [
+    rule(GROUP, KINDS, ("list", "watch")),
+    rule(GROUP, [f"{kind}/finalizers" for kind in KINDS], ("update",)),
+    rule("core", ("events",), ("create", "patch")),
+    rule("coordination.k8s.io", ("leases",), ("create", "get", "update")),
+]
+DEPENDENT_RULES = [
+    rule(GROUP, _with_status("eventsources", "sensors"), ("patch",)),
+    rule("apps", ("deployments",), _MADE),
+    rule("core", ("configmaps", "services"), _MADE),
     # Why a pod does not start is told where the author of its Sensor or EventSource looks.
     rule("core", ("pods",), ("list", "watch")),
-    rule("core", ("persistentvolumeclaims",), ("list", "delete")),
-    rule("core", ("events",), ("create", "patch")),
-    rule("coordination.k8s.io", ("leases",), ("create", "get", "update", "patch")),
 ]
+"""For Sensors and EventSources."""
+BUS_RULES = [
+    rule(GROUP, _with_status("eventbus"), ("patch",)),
+    rule("apps", ("statefulsets",), _MADE),
+    rule("policy", ("poddisruptionbudgets",), ("create", "delete", "list", "patch", "watch")),
+    rule("core", ("persistentvolumeclaims",), ("delete", "list")),
+]
+"""For EventBuses, which have configuration and Services, too."""
+CONTROLLER_RULES = [*COMMON_RULES, *DEPENDENT_RULES, *BUS_RULES]
 
 # Apart, so that a cluster may grant it namespace by namespace: credentials and certificates of the buses.
-SECRET_RULES = [rule("core", ("secrets",), ("get", "create", "patch", "update", "delete"))]
+SECRET_RULES = [rule("core", ("secrets",), ("create", "get", "update"))]
 
 _ADMISSION = "admissionregistration.k8s.io"
 _CONFIGURATIONS = ("validatingwebhookconfigurations",)

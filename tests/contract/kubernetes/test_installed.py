@@ -18,10 +18,10 @@ import yaml
 from support.beside import in_thread
 from support.cluster import Cluster
 from support.keryx import Keryx
-from support.stand_in_workloads import StandInWorkloads
 from support.terminal import Terminal
+from support.workload_player import Player
 
-from events.app import manifests
+from events.app import controllers, manifests
 from events.app.manifests.roles import CONTROLLER, NAMESPACE
 from events.kube.client import connect
 
@@ -32,6 +32,7 @@ FOLDERS = [ROOT / "examples", *([PUBLISHED] if PUBLISHED.is_dir() else [])]
 REFUSED = ("trigger-with-policy.yaml", "09-http-trigger/sensor-02.yaml")
 OURS = ("sensors.argoproj.io", "eventsources.argoproj.io", "eventbus.argoproj.io")
 MADE = ("deployments", "statefulsets", "services", "configmaps", "secrets", "poddisruptionbudgets", "pvc")
+BUSES = "eventbus-controller"
 SETTLED = 100.0
 
 
@@ -82,7 +83,8 @@ def controller(kubectl: Terminal, cluster: Cluster, folder: Path) -> Iterator[Ke
 async def play(kubeconfig: str) -> None:
     kube = await connect(kubeconfig)
     try:
-        await StandInWorkloads(kube).run()
+        async with Player(kube, plays_buses=BUSES not in controllers.rows()).playing():
+            await asyncio.Event().wait()
     finally:
         await kube.aclose()
 
