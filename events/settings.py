@@ -9,7 +9,7 @@ import os
 import socket
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,10 @@ class Settings:
     """ARGO_EVENTS_IMAGE: what the controller lets the pods of objects run."""
     image_pull_policy: str = "Always"
     """IMAGE_PULL_POLICY of those pods, where an object says nothing."""
+    leader_election: str = ""
+    """LEADER_ELECTION: `k8s` has ownership kept by a Kubernetes Lease."""
+    election_times: Mapping[str, str] = field(default_factory=dict)
+    """LEADER_ELECTION_LEASE_DURATION, _RENEW_DEADLINE and _RETRY_PERIOD, as far as they are set."""
     bus_auth_file: str = BUS_AUTH_FILE
     """KERYX_BUS_AUTH_FILE: credentials of the bus, when its config names an access secret."""
 
@@ -75,6 +79,8 @@ def read(environ: Mapping[str, str] = os.environ) -> Settings:
         script_limits=script_limits(environ),
         image=environ.get("ARGO_EVENTS_IMAGE", ""),
         image_pull_policy=environ.get("IMAGE_PULL_POLICY") or "Always",
+        leader_election=environ.get("LEADER_ELECTION", ""),
+        election_times={key: text for key, text in environ.items() if key.startswith("LEADER_ELECTION_")},
         bus_auth_file=environ.get("KERYX_BUS_AUTH_FILE") or BUS_AUTH_FILE,
     )
 

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from eventbus import subjects
-from eventbus.base import Bus, Lease
+from eventbus.base import Bus, Lease, Session
 from eventbus.scoped import ScopedState
 from events.backoff import Endless
 from events.clients import Clients
@@ -61,6 +61,8 @@ class Shared:
     log: Log
     namespace: str
     clock: Clock = field(default_factory=SystemClock)
+    session: Callable[[], Awaitable[Session]] | None = None
+    """Where ownership comes from, if not from the bus."""
 
 
 class EventRunner:
@@ -261,7 +263,7 @@ class EventSourceService:
         pauses, is_failing = Endless(0.1, 5), False
         while True:
             try:
-                session = await self._shared.bus.session()
+                session = await (self._shared.session or self._shared.bus.session)()
                 async with session.own(self._part, self._stand_by) as lease:
                     pauses.reset()
                     is_failing = False

@@ -6,11 +6,12 @@ One owner per sensor. Losing ownership pauses it, never ends the process. A trig
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from eventbus.base import Bus, Lease, Start
+from eventbus.base import Bus, Lease, Session, Start
 from events.backoff import Endless
 from events.clients import Clients
 from events.errors import BusError, KeryxError, UserError
@@ -42,10 +43,15 @@ class SensorService:
         grace: float,
         since: datetime | Start = Start.NEW,
         appeared: removed.Appeared = NOTHING_SAID,
+        session: Callable[[], Awaitable[Session]] | None = None,
     ) -> None:
-        """A trigger without a checkpoint starts when it `appeared`, if that is known, else at `since`."""
+        """A trigger without a checkpoint starts when it `appeared`, if that is known, else at `since`.
+
+        `session` is where ownership comes from, if not from the bus.
+        """
         self.name = sensor.metadata.name
         self._bus, self._readiness = bus, readiness
+        self._session = session or bus.session
         self._log = log.bind(**((sensor.spec.logging_fields or {}) | {"sensorName": self.name}))
         self._part = f"sensor {namespace}/{self.name}"
         actions = max(grace - _WIND_DOWN_SECONDS, grace / 2)
@@ -109,7 +115,7 @@ class SensorService:
         pauses = Endless(0.1, 5)
         while not self._is_stopping:
             try:
-                session = await self._bus.session()
+                session = await self._session()
                 async with session.own(self._part, self._stand_by) as lease:
                     self._is_owner = True
                     self._log.info("I'm the LEADER, starting ...")

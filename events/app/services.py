@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eventbus import connecting
-from eventbus.base import Bus
+from eventbus.base import Bus, Session
 from eventbus.roles import Role
 from eventbus.types import BusConfig
 from events import yamls
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 _NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 WORKER_COMMAND = (sys.executable, "-P", "-m", "events.app.source_worker")
 """Starts a worker of an event source; the pid of this process and the number of the worker follow."""
+OpenSession = Callable[[], Awaitable[Session]]
 Serve = Callable[[Process, Bus, Clients], Awaitable[None]]
 
 
@@ -68,6 +69,7 @@ async def sensor(settings: Settings, version: str) -> int:
             namespace=namespace,
             grace=process.grace,
             appeared=Appeared.of_wire(settings.since, log),
+            session=_session(settings, namespace, f"sensor-{parsed.metadata.name}", clients, log),
         )
         process.started()
         await service.run(process.stopping)
@@ -89,7 +91,8 @@ async def event_source(settings: Settings, version: str) -> int:
         return await _supervise(parsed, workers, settings, version, namespace, log)
 
     async def serve(process: Process, bus: Bus, clients: Clients) -> None:
-        await serve_source(parsed, process, bus, clients, HttpServers(), log, namespace)
+        session = _session(settings, namespace, f"eventsource-{parsed.metadata.name}", clients, log)
+        await serve_source(parsed, process, bus, clients, HttpServers(), log, namespace, session)
 
     return await _run(settings, version, namespace, f"eventsource {parsed.metadata.name}", log, serve, role="source")
 
@@ -102,12 +105,13 @@ async def serve_source(
     http: HttpServers,
     log: Log,
     namespace: str,
+    session: OpenSession | None = None,
 ) -> None:
     """One event source as a process of its own, until it is to stop."""
     from eventsources.service import EventSourceService, Shared
 
     try:
-        shared = Shared(bus, clients, http, process.metrics, process.readiness, log, namespace)
+        shared = Shared(bus, clients, http, process.metrics, process.readiness, log, namespace, session=session)
         service = EventSourceService(event_source, shared)
         process.started()
         await service.run(process.stopping)
@@ -199,6 +203,17 @@ async def _run(
                 await clients.aclose()
 
     return await process.run(work)
+
+
+def _session(settings: Settings, namespace: str, lease: str, clients: Clients, log: Log) -> OpenSession | None:
+    """Ownership by a Lease, where it is asked for; None: the bus's (contract B.9, eventsources 1.8)."""
+    from eventbus import kubernetes_session as sessions
+
+    if not sessions.asked_for(settings.leader_election):
+        return None
+    candidate = sessions.Candidate(namespace, lease, settings.pod_name)
+    times = sessions.times(settings.election_times, log)
+    return sessions.opener(sessions.KubernetesSession(clients.kube, candidate, log, times=times))
 
 
 def kube(kubeconfig: str) -> KubeApi:
