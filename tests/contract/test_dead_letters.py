@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.buses import JetStreamWorld, MemoryWorld
+from support.buses import JetStreamWorld
 from support.nats_server import NatsServer
+from support.role_buses import world_of
 
 from eventbus import dead_letters
 from eventbus.base import Bus, Start, Subscription
@@ -56,9 +57,9 @@ def letter(identity: str, **changes: Any) -> DeadLetter:
     )
 
 
-@pytest.fixture(params=["memory", "jetstream"])
+@pytest.fixture(params=["memory", "jetstream", "source", "sensor"])
 async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Any]:
-    made: Any = MemoryWorld() if request.param == "memory" else JetStreamWorld(tmp_path)
+    made: Any = world_of(request.param, tmp_path)
     yield made
     await made.close()
 

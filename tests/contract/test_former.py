@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.buses import JetStreamWorld, MemoryWorld
+from support.role_buses import world_of
 
 from eventbus.former import FormerReader
 
 READER = FormerReader("s", "t", {"orders": ("hooks", "orders")})
 
 
-@pytest.fixture(params=["memory", "jetstream"])
+@pytest.fixture(params=["memory", "jetstream", "source", "sensor"])
 async def bus(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Any]:
-    world: Any = MemoryWorld() if request.param == "memory" else JetStreamWorld(tmp_path)
+    world: Any = world_of(request.param, tmp_path)
     yield await world.bus()
     await world.close()
 
