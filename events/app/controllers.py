@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from eventbus import configuration
 from eventbus.configuration import Configuration
+from eventbus.controller import EventBusController
 from events.app import manager
 from events.app.manager import Options, Row, Surroundings
 from events.app.watched_file import WatchedFile
@@ -23,9 +24,10 @@ from eventsources.controller import EventSourceController
 from sensors.controller import SensorController
 
 
-def rows(_configured: Callable[[], Configuration]) -> Mapping[str, Row]:
+def rows(configured: Callable[[], Configuration]) -> Mapping[str, Row]:
     """Name -> how it is made. `configured` gives what the configuration file says now."""
     return {
+        "eventbus-controller": lambda shared: EventBusController(*_usual(shared), configured, log=shared.log),
         "eventsource-controller": lambda shared: EventSourceController(*_usual(shared), shared.pods, log=shared.log),
         "sensor-controller": lambda shared: SensorController(*_usual(shared), shared.pods, log=shared.log),
     }
