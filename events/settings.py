@@ -59,6 +59,8 @@ class Settings:
     """LEADER_ELECTION_LEASE_DURATION, _RENEW_DEADLINE and _RETRY_PERIOD, as far as they are set."""
     bus_auth_file: str = BUS_AUTH_FILE
     """KERYX_BUS_AUTH_FILE: credentials of the bus, when its config names an access secret."""
+    address: str = ""
+    """KERYX_LISTEN: where endpoints and health listen; empty: every interface. Pods that share a machine set it."""
 
 
 def read(environ: Mapping[str, str] = os.environ) -> Settings:
@@ -82,6 +84,7 @@ def read(environ: Mapping[str, str] = os.environ) -> Settings:
         leader_election=environ.get("LEADER_ELECTION", ""),
         election_times={key: text for key, text in environ.items() if key.startswith("LEADER_ELECTION_")},
         bus_auth_file=environ.get("KERYX_BUS_AUTH_FILE") or BUS_AUTH_FILE,
+        address=environ.get("KERYX_LISTEN", ""),
     )
 
 

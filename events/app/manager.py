@@ -49,7 +49,8 @@ class Options:
     """Empty: that of the controller."""
     leader_election: bool = True
     metrics_port: int = 7777
-    health_port: int = HEALTH_PORT
+    health_port: int | None = HEALTH_PORT
+    """None: not served."""
     config_file: Path = CONFIG_FILE
     times: election.Times = field(default_factory=election.Times)
 

@@ -79,6 +79,7 @@ async def sensor(settings: Settings, version: str) -> int:
 
 async def event_source(settings: Settings, version: str) -> int:
     """Run the event source of KERYX_OBJECT_FILE or EVENTSOURCE_OBJECT; the exit code."""
+    from eventsources.http.routes import HttpSettings
     from eventsources.http.server import HttpServers
     from eventsources.types import EventSource
     from eventsources.workers import supervisor
@@ -90,9 +91,11 @@ async def event_source(settings: Settings, version: str) -> int:
     if (workers := supervisor.count(parsed, log)) > 1:
         return await _supervise(parsed, workers, settings, version, namespace, log)
 
+    http = HttpSettings(address=settings.address)
+
     async def serve(process: Process, bus: Bus, clients: Clients) -> None:
         session = _session(settings, namespace, f"eventsource-{parsed.metadata.name}", clients, log)
-        await serve_source(parsed, process, bus, clients, HttpServers(), log, namespace, session)
+        await serve_source(parsed, process, bus, clients, HttpServers(http), log, namespace, session)
 
     return await _run(settings, version, namespace, f"eventsource {parsed.metadata.name}", log, serve, role="source")
 
@@ -128,13 +131,13 @@ async def _supervise(
 
     raw_bus = settings.bus_config or {}
     connecting.jetstream_config(BusConfig.parse(raw_bus, lenient=True))  # here it is said once
-    process = Process(Metrics(version), log, grace=settings.grace, metrics_port=settings.metrics_port)
+    process = _process(settings, version, log)
     plan = Plan(
         f"{settings.pod_name} eventsource {event_source.metadata.name}",
         namespace,
         wire_of(event_source),
         BusPlan(raw_bus, settings.bus_auth_file, role="source"),
-        Surroundings([str(MOUNTED)], settings.grace, settings.log_level, kubeconfig=settings.kubeconfig),
+        Surroundings([str(MOUNTED)], settings.grace, settings.log_level, settings.address, settings.kubeconfig),
     )
 
     async def work(process: Process) -> None:
@@ -151,6 +154,16 @@ async def _supervise(
         await supervisor.run(process.stopping)
 
     return await process.run(work)
+
+
+def _process(settings: Settings, version: str, log: Log) -> Process:
+    return Process(
+        Metrics(version),
+        log,
+        grace=settings.grace,
+        metrics_port=settings.metrics_port,
+        address=settings.address,
+    )
 
 
 def _object(raw: dict[str, Any] | None, kind: str, variable: str) -> dict[str, Any]:
@@ -177,7 +190,7 @@ async def _run(
 ) -> int:
     """Connect the bus, serve, wind down."""
     config = BusConfig.parse(settings.bus_config or {}, lenient=True)
-    process = Process(Metrics(version), log, grace=settings.grace, metrics_port=settings.metrics_port)
+    process = _process(settings, version, log)
     credentials = Credentials((MOUNTED,))
     clients = Clients(credentials, lambda: kube(settings.kubeconfig), limits=settings.script_limits)
     auth_file = Path(settings.bus_auth_file)

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from events import logs
-from events.app.cli import dlq, services, wf
+from events.app.cli import dlq, local, services, wf
 from events.app.cli.guard import USAGE, guarded, show
 from events.version import VERSION
 
@@ -26,6 +26,7 @@ app = typer.Typer(
 )
 app.add_typer(dlq.app, name="dlq")
 app.add_typer(wf.app, name="wf")
+local.register(app)
 
 
 def _level(text: str) -> str:
@@ -152,26 +153,6 @@ def controller(arguments: Annotated[list[str] | None, typer.Argument()] = None) 
     from events.app.cli import controller as command
 
     raise typer.Exit(command.main(arguments or []))
-
-
-@app.command("up")
-@guarded
-def up(
-    data: Annotated[Path, typer.Option(help="Where everything is kept.")] = Path(".keryx/up"),
-    port: Annotated[int, typer.Option(help="Of the API server; 0 takes any.", min=0, max=65535)] = 0,
-    crash_backoff: Annotated[
-        float, typer.Option(help="Seconds before a container that failed twice is started again.", min=0.1)
-    ] = 10.0,
-    log_level: Annotated[
-        str, typer.Option(help=f"{', '.join(LEVELS)}.", callback=_level, envvar="KERYX_LOG_LEVEL")
-    ] = "info",
-) -> int:
-    """A whole Kubernetes on this machine, in the foreground: API server, and a node whose pods are processes."""
-    from events import process
-    from events.app.local import up as upping
-
-    logs.set_up(log_level)
-    return process.start(lambda: upping.run(upping.Options(data, port, crash_backoff)))
 
 
 @app.command("sensor-service")

@@ -7,6 +7,7 @@ import shutil
 import sys
 from pathlib import Path
 
+import events
 from eventbus.embedded_config import find_server
 from events.errors import KeryxError
 from events.local import standins
@@ -14,6 +15,12 @@ from events.local.kubelet.images import Image
 
 OURS = ("keryx", "*/keryx", "argoproj/argo-events", "quay.io/argoproj/argo-events", "*/argo-events")
 _PLAIN = (sys.executable, "-I", "-S")
+
+
+def folders() -> list[str]:
+    """Where what stands in for images lies, this Python above all."""
+    own = Path(events.__file__).resolve().parents[1]
+    return list(dict.fromkeys(str(Path(one).resolve()) for one in (sys.prefix, sys.base_prefix, own)))
 
 
 def table() -> list[Image]:

@@ -198,6 +198,7 @@ class Container:
             home.namespace,
             str(root),
             mounts if home.namespace else (),
+            [str(home.settings.data.resolve()), *home.settings.keep],
             tty=bool(spec.get("tty")),
         )
 

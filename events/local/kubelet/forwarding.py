@@ -81,14 +81,18 @@ class Forwards:
         self._forwards: dict[int, _Forward] = {}
         self._changed = asyncio.Event()
 
-    def claim(self, uid: str, name: str, address: str, claims: Iterable[Claim], tell: Callable[[str], None]) -> None:
-        """What a pod wants from now on. `tell` hears why it does not get all of it, and when it does ("")."""
+    def claim(
+        self, uid: str, name: str, address: str, claims: Iterable[Claim], tell: Callable[[str], None], told: str
+    ) -> None:
+        """What a pod wants from now on. `tell` hears why it does not get all of it, and when it does ("").
+
+        `told`: what it heard last, perhaps from an earlier node.
+        """
         known, wanted = self._claimants.get(uid), frozenset(claims)
         if known is None and not wanted:
             return
         if known is None or known.claims != wanted:
-            told = known.told if known else ""
-            self._claimants[uid] = _Claimant(name, address, wanted, tell, told)
+            self._claimants[uid] = _Claimant(name, address, wanted, tell, known.told if known else told)
             for port, forward in list(self._forwards.items()):
                 if forward.owner == uid and forward.claim not in wanted:
                     self._close(port)

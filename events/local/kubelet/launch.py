@@ -196,6 +196,10 @@ def run(told: dict[str, Any]) -> NoReturn:
                 root.prepare(one["source"], target)
         for one in told["mounts"]:
             root.mount(one["source"], one["target"], read_only=one["read_only"])
+        for path in told["keep"]:  # what a mount has hidden, and the process cannot do without
+            if any(path == target or path.startswith(f"{target}/") for target in targets):
+                with contextlib.suppress(OSError, Failed):
+                    root.mount(path, path, read_only=False)
         root.enter()
     _die_with(told["parent"])
     try:

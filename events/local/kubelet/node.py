@@ -57,7 +57,7 @@ class Node:
     @property
     def mark(self) -> str:
         """Tells the processes of this node from those of another one on the machine."""
-        return hashlib.sha256(str(self._settings.data.resolve()).encode()).hexdigest()[:12]
+        return mark_of(self._settings.data)
 
     async def run(self) -> None:
         """Until `stop` was called and everything has ended. Cancelled, its containers are killed."""
@@ -183,7 +183,7 @@ class Node:
             return
         name = f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"
         claims = claims_of(pod, self._services.all(pod["metadata"]["namespace"]))
-        self._forwards.claim(worker.uid, name, worker.address, claims, worker.say_port)
+        self._forwards.claim(worker.uid, name, worker.address, claims, worker.say_port, worker.said_of_ports())
 
     async def _bind_pods(self) -> None:
         """One after the other, so that they start in the order in which they came."""
@@ -221,6 +221,11 @@ class Node:
                     written[worker.uid] = texts[namespace]
                     worker.write_hosts(texts[namespace])
             written = {uid: text for uid, text in written.items() if uid in self._workers}
+
+
+def mark_of(data: Path) -> str:
+    """What the marks of processes begin with, of a node with this folder."""
+    return hashlib.sha256(str(data.resolve()).encode()).hexdigest()[:12]
 
 
 def claims_of(pod: Object, services: Iterable[Object]) -> list[Claim]:

@@ -29,6 +29,7 @@ Object = dict[str, Any]
 
 TOKEN_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"  # noqa: S105  # a path
 _HOSTS_PATH = "/etc/hosts"
+_PORTS = "LocalhostPorts"
 _LAST_WORD_SECONDS = 5.0
 _FORCED_SECONDS = 2.0
 _OVER = ("Succeeded", "Failed")
@@ -108,9 +109,15 @@ class PodWorker:
     def say_port(self, text: str) -> None:
         """Which of its ports localhost does not lead to, and why."""
         status = "False" if text else "True"
-        self.condition("LocalhostPorts", status, "PortTaken" if text else "Forwarded", text)
+        self.condition(_PORTS, status, "PortTaken" if text else "Forwarded", text)
         if text:
             self.event("Warning", "PortTaken", text)
+
+    def said_of_ports(self) -> str:
+        """What its condition says, perhaps since an earlier node."""
+        known = (self.pod.get("status") or {}).get("conditions") or ()
+        found = (one for one in known if one["type"] == _PORTS and one["status"] == "False")
+        return next((str(one.get("message", "")) for one in found), "")
 
     def condition(self, kind: str, status: str, reason: str, message: str) -> None:
         """One of our own, beside those that every pod has."""

@@ -47,6 +47,8 @@ class Launch:
     namespace: str = ""
     root: str = ""
     mounts: Sequence[Mount] = ()
+    keep: Sequence[str] = ()
+    """Folders of the machine that stay where they are, also below a mount."""
     join: int = 0
     tty: bool = False
     parent: int = field(default_factory=os.getpid)

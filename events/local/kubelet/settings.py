@@ -35,5 +35,7 @@ class Settings:
     stop_seconds: float = 10.0
     """What containers get at most when the node itself stops."""
     forward_ports: bool = True
+    keep: Sequence[str] = ()
+    """Folders that containers see where they are, whatever they mount above: programs that stand in for images."""
     environ: Mapping[str, str] = field(default_factory=lambda: {k: os.environ[k] for k in PASSED_ON if k in os.environ})
     hostname: str = field(default_factory=socket.gethostname)

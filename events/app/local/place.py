@@ -1,0 +1,133 @@
+"""What lies in the data directory of `keryx up`, and who runs on it."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from events.errors import UserError
+from events.local.kubelet import processes
+
+LAYOUT = 1
+_LEAST_BYTES = 64 * 2**20
+_OURS = ("apiserver", "node", "volumes", "workflows", "credentials")
+_FILES = ("kubeconfig", "admin.kubeconfig", "port", "state.json", "layout", "up.log")
+
+
+@dataclass(frozen=True)
+class State:
+    """Who runs. `start` tells its pid from a later one; `is_ready` once everything is there."""
+
+    pid: int
+    start: str
+    url: str = ""
+    since: str = ""
+    is_ready: bool = False
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether that very process is there."""
+        try:
+            os.kill(self.pid, 0)
+        except ProcessLookupError:
+            return False
+        except PermissionError:
+            return True
+        return not self.start or processes.start_time(self.pid) == self.start
+
+
+@dataclass(frozen=True)
+class Place:
+    """One data directory."""
+
+    data: Path
+
+    @property
+    def kubeconfig(self) -> Path:
+        """The administrator's."""
+        return self.data / "kubeconfig"
+
+    @property
+    def log(self) -> Path:
+        """Of one that runs in the background."""
+        return self.data / "up.log"
+
+    def check(self) -> None:
+        """Raises UserError for a directory that another version made, or a disk without room."""
+        file = self.data / "layout"
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            text = file.read_text().strip()
+            if text != str(LAYOUT):
+                cure = "give --data another directory, or remove this one with `keryx reset`"
+                raise UserError(f"{self.data} has layout {text!r}, this version knows {LAYOUT}", cure=cure)
+        try:
+            self.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if shutil.disk_usage(self.data).free < _LEAST_BYTES:
+                raise UserError(f"the disk of {self.data} is full", cure="free at least 64 MiB")
+            file.write_text(f"{LAYOUT}\n")
+        except OSError as error:
+            raise UserError(
+                f"{self.data} cannot be written: {error.strerror}", cure="give --data another one"
+            ) from error
+
+    # ---- who runs
+
+    def write(self, state: State) -> None:
+        """As it is now."""
+        fresh = self.data / "state.new"
+        fresh.write_text(json.dumps(asdict(state)))
+        fresh.replace(self.data / "state.json")
+
+    def state(self) -> State | None:
+        """Who runs; None when nobody does, whatever a former one left behind."""
+        try:
+            found = State(**json.loads((self.data / "state.json").read_text()))
+        except (OSError, ValueError, TypeError):
+            return None
+        return found if self.is_locked and found.is_alive else None
+
+    @property
+    def is_locked(self) -> bool:
+        """Whether a process holds the directory."""
+        try:
+            handle = os.open(self.data / "lock", os.O_RDWR | os.O_CLOEXEC)
+        except OSError:
+            return False
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(handle)
+        return False
+
+    def clear(self) -> None:
+        """Nobody runs any more."""
+        (self.data / "state.json").unlink(missing_ok=True)
+
+    # ---- the port
+
+    def port(self) -> int:
+        """That of the last time, 0 when there was none: kubeconfigs that were handed out stay good."""
+        try:
+            return int((self.data / "port").read_text())
+        except (OSError, ValueError):
+            return 0
+
+    def keep_port(self, url: str) -> None:
+        """For the next time."""
+        (self.data / "port").write_text(url.rpartition(":")[2])
+
+    def remove(self) -> None:
+        """Everything that `keryx up` made there, and nothing else."""
+        for name in _OURS:
+            shutil.rmtree(self.data / name, ignore_errors=True)
+        for name in (*_FILES, "lock"):
+            (self.data / name).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self.data.rmdir()
