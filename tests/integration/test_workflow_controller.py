@@ -300,3 +300,13 @@ async def test_events_say_how_a_workflow_went(installation: Installation) -> Non
     while {one["reason"] for one in await installation.all("Event")} != {"WorkflowRunning", "WorkflowFailed"}:
         assert time.monotonic() < ends, await installation.all("Event")
         await asyncio.sleep(0.05)
+
+
+async def test_folders_of_workflows_that_are_gone_are_removed_at_the_next_start(tmp_path: Path) -> None:
+    left = tmp_path / "nodes" / "gone" / "pod"
+    left.mkdir(parents=True)
+    async with Installation(memory(), tmp_path).running() as installation:
+        outputs = {"parameters": [{"name": "p", "valueFrom": {"path": f"{tmp_path}/never", "default": "d"}}]}
+        await installation.result(workflow("w", shell("main", "true", outputs=outputs)))
+        assert not left.exists()
+        assert len(list((tmp_path / "nodes").iterdir())) == 1

@@ -228,3 +228,56 @@ def test_a_loop_of_a_thousand_items_is_looked_at_in_reasonable_time() -> None:
     obj = workflow(steps([loop | {"arguments": {"parameters": [{"name": "m", "value": "{{item}}"}]}}]))
     result = operate(Given(workflow=obj, now=NOW))
     assert len(result.pods) == 1000
+
+
+NOD = {
+    "name": "nod",
+    "container": {"image": "x", "command": ["x"]},
+    "outputs": {"parameters": [{"name": "o", "valueFrom": {"path": "/o"}}]},
+}
+
+
+@pytest.mark.parametrize(
+    ("value", "phase", "args"),
+    [
+        ("{{=steps.a.outputs.parameters.o ?? 'dd'}}", "Succeeded", [["dd"]]),
+        ("x {{steps.a.outputs.parameters.o}}", "Failed", []),
+        ("{{steps.a.outputs.parameters.o}}", "Failed", []),
+    ],
+)
+def test_an_output_of_a_step_that_did_not_run_is_absent(value: str, phase: str, args: list[list[str]]) -> None:
+    use = {"parameters": [{"name": "m", "value": value}]}
+    skipped = {"name": "a", "template": "nod", "when": "false"}
+    world = played(workflow(steps([skipped], [{"name": "b", "template": "echo", "arguments": use}]), NOD))
+    assert world.workflow["status"]["phase"] == phase
+    assert [pod["args"] for pod in world.shown()["pods"]] == args
+
+
+def test_outputs_of_a_loop_come_as_lists_in_order() -> None:
+    use = {"parameters": [{"name": "m", "value": "{{tasks.A.outputs.parameters.o}} {{tasks.A.outputs.result}}"}]}
+    tasks = [
+        {"name": "A", "template": "nod", "withItems": [1, 2]},
+        {"name": "B", "template": "echo", "depends": "A", "arguments": use},
+    ]
+    outcomes = {
+        "A(0:1)": [{"phase": "Succeeded", "result": "1", "parameters": {"o": "x"}}],
+        "A(1:2)": [{"phase": "Succeeded", "result": '{"a":2}', "parameters": {"o": "y"}}],
+    }
+    world = played(workflow({"name": "main", "dag": {"tasks": tasks}}, NOD), outcomes=outcomes)
+    assert world.shown()["pods"][-1]["args"] == ['["x","y"] [1,{"a":2}]']
+
+
+def test_an_exit_handler_of_a_task_sees_its_outputs_and_is_waited_for() -> None:
+    hook = {
+        "template": "echo",
+        "arguments": {"parameters": [{"name": "m", "value": "{{tasks.A.outputs.parameters.o}}"}]},
+    }
+    tasks = [
+        {"name": "A", "template": "nod", "hooks": {"exit": hook}},
+        {"name": "B", "template": "leaf", "depends": "A"},
+    ]
+    outcomes = {"A": [{"phase": "Succeeded", "parameters": {"o": "P"}}]}
+    world = played(workflow({"name": "main", "dag": {"tasks": tasks}}, NOD), outcomes=outcomes)
+    made = world.shown()["pods"]
+    assert [pod["node"] for pod in made] == ["w.A", "w.A.onExit", "w.B"]
+    assert made[1]["args"] == ["P"]

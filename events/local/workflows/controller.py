@@ -103,10 +103,23 @@ class Workflows:
             for one in informers:
                 self._tasks.create_task(one.run())
             self._tasks.create_task(self._recorder.run())
-            for one in (self._templates, self._cluster_templates, self._config_maps):
+            for one in (self._templates, self._cluster_templates, self._config_maps, self._workflows):
                 await one.synced()
+            await self._sweep()
             self._tasks.create_task(self._main.run())
             self._tasks.create_task(self._ticks.run())
+
+    async def _sweep(self) -> None:
+        """Folders of Workflows that were deleted while nobody watched."""
+        known = {one["metadata"]["uid"] for one in self._workflows.all()}
+        folder = self._data / "nodes"
+
+        def remove() -> None:
+            for one in folder.iterdir() if folder.is_dir() else ():
+                if one.name not in known:
+                    shutil.rmtree(one, ignore_errors=True)
+
+        await in_thread(remove, "sweep")
 
     # --- one Workflow
 
@@ -209,10 +222,13 @@ class Workflows:
         text += str((workflow.get("status") or {}).get("storedWorkflowTemplateSpec", ""))
         keeps = "outputs.result" in text
         uid, before = workflow["metadata"]["uid"], len(self._refused.get(workflow["metadata"]["uid"], ()))
-        async with asyncio.TaskGroup() as tasks:
-            for pod in result.pods:
-                template = result.templates[pod["metadata"]["name"]]
-                tasks.create_task(self._make_pod(workflow, pod, template, keeps_result=keeps))
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for pod in result.pods:
+                    template = result.templates[pod["metadata"]["name"]]
+                    tasks.create_task(self._make_pod(workflow, pod, template, keeps_result=keeps))
+        except ExceptionGroup as several:
+            raise several.exceptions[0] from None  # one reason is enough; the next look makes what is missing
         return len(self._refused.get(uid, ())) == before
 
     async def _make_pod(self, workflow: Object, pod: Object, template: Object, *, keeps_result: bool) -> None:
@@ -271,6 +287,9 @@ class Workflows:
             found = await requests.ask(self._session, template, secret)
         except ActionError as error:
             found = {"phase": "Error", "message": str(error), "outputs": {}}
+        except Exception as error:  # noqa: BLE001 - a defect here is this node's, not that of all Workflows
+            self._log.exception("A request met a defect", error, workflow=str(key))
+            found = {"phase": "Error", "message": f"{type(error).__name__}: {error}", "outputs": {}}
         self._answers.setdefault(uid, {})[identity] = found
         self._asked.discard(f"{uid}/{identity}")
         self._main.queue.add(key)
