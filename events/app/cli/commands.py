@@ -41,6 +41,12 @@ def _format(text: str) -> str:
     return text
 
 
+def _output(text: str) -> str:
+    if text not in ("text", "json"):
+        raise typer.BadParameter(f"{text!r} is neither text nor json")
+    return text
+
+
 @app.command("run")
 @guarded
 def run(
@@ -175,6 +181,39 @@ def event_source_service(
 def webhook_service() -> None:
     """Check objects when they are applied, as an admission webhook: what the webhook's pods do."""
     raise typer.Exit(services.main("webhook-service"))
+
+
+@app.command("migrate-check")
+@guarded
+def migrate_check(
+    paths: Annotated[list[Path] | None, typer.Argument(help="Files or folders; none: the cluster.")] = None,
+    kubeconfig: Annotated[
+        Path | None, typer.Option(help="Of the cluster to read.", exists=True, dir_okay=False, envvar="KUBECONFIG")
+    ] = None,
+    namespace: Annotated[str, typer.Option("--namespace", "-n", help="Only this one of the cluster.")] = "",
+    output: Annotated[str, typer.Option("--output", "-o", help="text or json.", callback=_output)] = "text",
+) -> int:
+    """What changes for each object when Argo Events' controller is swapped for Keryx; nothing is written."""
+    import asyncio
+
+    from events.app.migration import check
+
+    if paths:
+        checked = check.of_files(paths)
+    else:
+        from events.kube.client import KubeClient
+
+        async def read() -> list[check.Checked]:
+            api = KubeClient(str(kubeconfig) if kubeconfig else None)
+            try:
+                return await check.of_cluster(api, namespace or None)
+            finally:
+                await api.aclose()
+
+        checked = asyncio.run(read())
+    for line in check.FORMATS[output](checked):
+        show(line)
+    return 0
 
 
 @app.command("crds")
