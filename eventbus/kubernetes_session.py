@@ -141,9 +141,8 @@ class LeaseTerm:
 
     def require(self) -> None:
         """NotOwner unless held."""
-        if self._over.is_set():
-            raise NotOwner("the term of the Lease is over")
-        self._lock.check()
+        if not self.held:
+            raise NotOwner(f"the term of the Lease is over; holder: {self._lock.holder or 'nobody'}")
 
     async def lost(self) -> None:
         """Returns when the term is over."""

@@ -11,11 +11,11 @@ import pytest
 from support.lives import LOG
 
 from eventbus.base import Session
-from eventbus.kubernetes_session import DEFAULTS, Candidate, KubernetesSession, asked_for, times
+from eventbus.kubernetes_session import DEFAULTS, Candidate, KubernetesSession, LeaseTerm, asked_for, times
 from eventbus.memory import MemoryBroker, MemoryBus
 from events.errors import ActionError, NotOwner
 from events.kube.api import KubeApi, Object, Resource
-from events.kube.election import Times
+from events.kube.election import Lock, Times
 from events.kube.memory import MemoryKube
 
 FAST = Times(lease=1.0, renew=0.6, retry=0.1)
@@ -135,6 +135,20 @@ async def test_an_owner_that_cannot_renew_stops_before_another_begins(world: Any
                 lease.require()
             if isinstance(world, ByLease):
                 await lease.lost()
+
+
+async def test_an_owner_that_stood_still_may_do_nothing_when_it_goes_on() -> None:
+    """Nothing of it ran meanwhile, so nothing has told it yet."""
+    now = 0.0
+    api = MemoryKube()
+    lock = Lock(api, "n", LEASE, "pod", times=FAST, clock=lambda: now)
+    assert await lock.attempt()
+    term = LeaseTerm(lock)
+    term.require()
+    now = 0.7
+    assert not term.held
+    with pytest.raises(NotOwner):
+        term.require()
 
 
 async def test_what_was_released_can_be_owned_again(world: Any) -> None:
