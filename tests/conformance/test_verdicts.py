@@ -1,26 +1,43 @@
-"""One verdict per object: what validation refuses, the status of a stored object says, too."""
+"""One verdict per object: what validation refuses, the conditions in the status of a stored object say, too."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from conformance.core import read
 from conformance.test_conformance import CASES
 
+from eventbus.dependents import DependentController
 from events.app import verdicts
-from eventsources import stored as event_sources
-from sensors import stored as sensors
+from events.kube.applying import Applier
+from events.kube.informer import Informers
+from events.kube.memory import MemoryKube
+from events.kube.pods import PodSettings
+from events.kube.recording import Recorder
+from events.logs import Log
+from eventsources.controller import EventSourceController
+from sensors.controller import SensorController
+
+CONTROLLERS: dict[str, type[DependentController[Any]]] = {
+    "EventSource": EventSourceController,
+    "Sensor": SensorController,
+}
 
 
-def test_a_stored_object_gets_the_verdict_of_lint() -> None:
-    cases = [case for case in read(CASES / "validate.jsonl.gz") if case.input["object"]["kind"] != "EventBus"]
+async def test_the_status_of_a_stored_object_has_the_verdict_of_lint() -> None:
+    api, log = MemoryKube(), Log("verdicts")
+    parts = Informers(api, log=log), Applier(api), Recorder(api, "verdicts"), PodSettings("keryx:1")
+    controllers = {kind: made(api, *parts, log=log) for kind, made in CONTROLLERS.items()}
+    cases = [case for case in read(CASES / "validate.jsonl.gz") if case.input["object"]["kind"] in controllers]
     assert len(cases) > 300
     other = []
     for case in cases:
         raw = case.input["object"]
-        if raw["kind"] == "Sensor":
-            found = sensors.judge(raw)
-            problems = [*found.dependency_problems, *found.trigger_problems, *found.other_problems]
-        else:
-            problems = event_sources.judge(raw).problems
-        if bool(problems) is not bool(verdicts.BY_KIND[raw["kind"]](raw).errors):
-            other.append(case.id)
+        controller = controllers[raw["kind"]]
+        judged, conditions = controller.judge(raw)
+        said = [*conditions, controller.unfit(judged)]
+        is_wrong = any(condition is not None and condition.status == "False" for condition in said)
+        errors = verdicts.BY_KIND[raw["kind"]](raw).errors
+        if is_wrong is not bool(errors):
+            other.append(f"{case.id}: {said} {errors}")
     assert not other
