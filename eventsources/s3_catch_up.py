@@ -84,6 +84,10 @@ class Heard:
         waiting = [when for when, is_stored in self._seen.values() if not is_stored]
         await self._save(int(min([now, *waiting]) + self._offset) - _MARGIN_SECONDS)
 
+    async def begin(self, at: int) -> None:
+        """Nobody listened before: what was stored until then is no news."""
+        await self._save(at)
+
     async def caught_up(self, at: int) -> None:
         """All that was stored before then was published."""
         self.is_gap = False
@@ -116,6 +120,17 @@ class CatchUp:
         self._heard.is_gap = True
         self._due.set()
 
+    async def begin(self, bucket: str, prefix: str) -> None:
+        """Before the stream: what the last process kept, else that all is told from now on, by the server's clock."""
+        await self._heard.read()
+        if self._heard.until:
+            return
+        async with aclosing(self._lister.pages(bucket, prefix)) as pages:
+            async for page in pages:
+                self._heard.set_clock(page.at)
+                await self._heard.begin(page.at)
+                break
+
     async def run(self, bucket: str, prefix: str) -> None:
         """For ever. ActionError when the bucket cannot be listed."""
         while True:
@@ -130,8 +145,6 @@ class CatchUp:
                 if not began:
                     began = page.at
                     heard.set_clock(began)
-                    if not heard.until:
-                        break  # the first time: nothing was missed
                 for one in page.objects:
                     if one.modified >= heard.until and not heard.knows(one.key, one.etag):
                         await self._publish(*there(bucket, one, self._region))

@@ -12,7 +12,7 @@ import ssl
 import time
 import zlib
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -227,17 +227,20 @@ class Lanes:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Working until the end of the block; what was put before it is finished, within a deadline."""
+        """Working until the end of the block; what was put before it is finished, at a stop within a deadline."""
         async with asyncio.TaskGroup() as tasks:
             workers = [tasks.create_task(self._run(lane)) for lane in self._lanes]
             try:
                 yield
-            finally:
-                try:
+            except asyncio.CancelledError:
+                with suppress(TimeoutError):
                     async with asyncio.timeout(_FLUSH_SECONDS):
                         await self.drained()
-                except TimeoutError:
-                    pass
+                raise
+            except BaseException:
+                await self.drained()  # what was read is told by nobody again, however long the bus is away
+                raise
+            finally:
                 for worker in workers:
                     worker.cancel()
 

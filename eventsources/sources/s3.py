@@ -18,8 +18,9 @@ from typing import Any
 from pydantic import Field
 
 from events import aws, rawjson
+from events.backoff import Endless
 from events.credentials import Credentials, SecretRef
-from events.errors import InvalidEvent, KeryxError, UserError
+from events.errors import ActionError, InvalidEvent, KeryxError, UserError
 from events.problems import Problems, did_you_mean
 from eventsources import s3_records
 from eventsources.aws_fields import AwsFields
@@ -175,7 +176,15 @@ class S3Source(Source[S3Spec]):
 
         async def tell(told: tuple[Record, str]) -> None:
             record, mark = told
-            await publish(record, record.id)
+            pauses = Endless(1, 30)
+            while True:
+                try:
+                    await publish(record, record.id)
+                    break
+                except ActionError as error:  # S3 does not say what is to be in the event; nobody would tell it again
+                    if not pauses.count:
+                        context.log.warning("An event waits for what S3 is to say of its object", reason=error)
+                    await asyncio.sleep(pauses.next())
             heard.has(mark)
 
         async def take(records: list[Raw]) -> None:
@@ -196,7 +205,7 @@ class S3Source(Source[S3Spec]):
         lanes = Lanes(tell)
         async with lanes.running(), asyncio.TaskGroup() as tasks:
             if fields.catch_up:
-                await heard.read()
+                await catch_up.begin(bucket, prefix)
                 tasks.create_task(catch_up.run(bucket, prefix))
             await stream.run(take)
 

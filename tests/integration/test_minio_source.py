@@ -20,6 +20,7 @@ from support.webhooks import Bus
 from eventbus.memory import MemoryBroker
 from events.credentials import Credentials
 from events.errors import ActionError, TooLarge, Unavailable, UserError
+from eventsources.s3_listen import _FLUSH_SECONDS
 from eventsources.sources.minio import MinioSource
 
 
@@ -139,6 +140,26 @@ async def test_events_are_held_while_the_bus_is_away(world: World) -> None:
         bus.error = None
         await source.received(50, 30)
         assert len(source.said) == 2
+
+
+@pytest.mark.usefixtures("quick")
+async def test_what_was_read_is_stored_also_when_the_server_goes_away_with_the_bus(tmp_path: Path) -> None:
+    bus = Bus()
+    bus.error = Unavailable("away")
+    async with minio() as server:
+        world = World(server, tmp_path)
+        source = await (listens := world.listening(bus)).__aenter__()
+        await world.connected()
+        server.tell(*(told(str(number)) for number in range(30)))
+        await until(lambda: any("does not take" in line for line in source.said))
+    await asyncio.sleep(_FLUSH_SECONDS + 0.5)
+    assert not source.task.done()
+    bus.error = None
+    with pytest.raises(ExceptionGroup) as caught:
+        await asyncio.wait_for(source.task, 30)
+    assert caught.group_contains(ActionError, match="cannot listen")
+    assert len(bus.stored) == 30
+    await listens.__aexit__(None, None, None)
 
 
 async def test_what_is_too_large_is_dropped_and_said(world: World) -> None:

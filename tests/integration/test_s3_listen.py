@@ -92,6 +92,26 @@ async def test_what_the_stream_tells_becomes_events(world: World) -> None:
     assert not any("list-type" in one for one in world.front.asked), "nothing is listed unless it is asked for"
 
 
+async def test_an_event_waits_for_what_s3_is_to_say(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who gave up would lose it: the stream tells it once."""
+    monkeypatch.setattr("eventsources.s3_details._TRIES", 1)
+    listen, refusals = world.front.answer, [503] * 5
+
+    async def answer(request: web.Request) -> Any:
+        if request.method == "HEAD" and refusals:
+            return web.Response(status=refusals.pop())
+        return await listen(request)
+
+    world.front.answer = answer
+    async with world.listening(object={"content": {}}) as source:
+        await world.connected()
+        await world.put("a")
+        [found] = await source.received(1, 40)
+        assert not source.task.done()
+    assert found["object"]["content"] == {"text": "a"}
+    assert sum("waits for what S3" in line for line in source.said) == 1
+
+
 async def test_a_record_that_is_none_is_counted(world: World) -> None:
     async with world.listening() as source:
         await world.connected()
