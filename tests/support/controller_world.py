@@ -31,6 +31,8 @@ GROUP = "argoproj.io/v1alpha1"
 SENSOR = Resource("argoproj.io", "v1alpha1", "sensors", "Sensor", namespaced=True)
 SOURCE = Resource("argoproj.io", "v1alpha1", "eventsources", "EventSource", namespaced=True)
 BUS = Resource("argoproj.io", "v1alpha1", "eventbus", "EventBus", namespaced=True)
+STATEFUL_SET = Resource("apps", "v1", "statefulsets", "StatefulSet", namespaced=True)
+SERVICE = Resource("", "v1", "services", "Service", namespaced=True)
 DEPLOYMENT = Resource("apps", "v1", "deployments", "Deployment", namespaced=True)
 CONFIG_MAP = Resource("", "v1", "configmaps", "ConfigMap", namespaced=True)
 NAMESPACE = Resource("", "v1", "namespaces", "Namespace", namespaced=False)
@@ -53,6 +55,12 @@ async def insist(call: Callable[[], Awaitable[Any]]) -> Any:
 
 def bus(name: str = "default") -> Object:
     spec = {"jetstreamExotic": {"url": "nats://127.0.0.1:4222"}}
+    return {"apiVersion": GROUP, "kind": "EventBus", "metadata": {"name": name}, "spec": spec}
+
+
+def own_bus(name: str, text: str = "") -> Object:
+    """A bus with servers of its own; `text` makes it another one."""
+    spec = {"jetstream": {"version": "latest", "metadata": {"annotations": {"changed": text}}}}
     return {"apiVersion": GROUP, "kind": "EventBus", "metadata": {"name": name}, "spec": spec}
 
 
@@ -175,12 +183,12 @@ class World:
         return list(found["items"])
 
     async def problems(self) -> list[str]:
-        """What has not converged: each object ready, with one Deployment and one ConfigMap of its present self."""
-        objects = {one["metadata"]["uid"]: one for kind in (SENSOR, SOURCE) for one in await self.all(kind)}
+        """What has not converged: each object ready, with exactly what is its, and that of its present self."""
+        objects = {one["metadata"]["uid"]: one for kind in (SENSOR, SOURCE, BUS) for one in await self.all(kind)}
         said = [
             f"{_named(one)} is not ready: {conditions.all_of(one)}" for one in objects.values() if not _is_current(one)
         ]
-        for resource in (DEPLOYMENT, CONFIG_MAP):
+        for resource in (DEPLOYMENT, STATEFUL_SET, SERVICE, CONFIG_MAP):
             owned: Counter[str] = Counter()
             for one in await self.all(resource):
                 owner = (one["metadata"].get("ownerReferences") or [{}])[0].get("uid")
@@ -190,8 +198,8 @@ class World:
                 if owner in objects and resource is CONFIG_MAP:
                     said += _not_carried(one, objects[owner])
             for uid, one in objects.items():
-                if owned[uid] != 1:
-                    said.append(f"{_named(one)} has {owned[uid]} of {resource.kind}")
+                if owned[uid] != (wanted := int(resource in _children(one))):
+                    said.append(f"{_named(one)} has {owned[uid]} of {resource.kind}, not {wanted}")
         return said
 
     async def converge(self, seconds: float) -> float:
@@ -214,6 +222,13 @@ class World:
 
 def _named(obj: Object) -> str:
     return f"{obj['kind']} {obj['metadata']['name']}"
+
+
+def _children(obj: Object) -> tuple[Resource, ...]:
+    """What there is to be one of for an object."""
+    if obj["kind"] == "EventBus":
+        return (STATEFUL_SET, SERVICE, CONFIG_MAP) if "jetstream" in obj["spec"] else ()
+    return (DEPLOYMENT, CONFIG_MAP, SERVICE) if obj["kind"] == "EventSource" else (DEPLOYMENT, CONFIG_MAP)
 
 
 def _is_current(obj: Object) -> bool:
@@ -244,7 +259,7 @@ async def world(
             await insist(lambda one=definition: api.create(one))  # type: ignore[misc]
         for resource in (SENSOR, SOURCE, BUS):
             await _served(api, resource)
-        async with Player(api, lateness=lateness, plays_buses=True).playing() as player:
+        async with Player(api, lateness=lateness).playing() as player:
             made = World(server, api, player, folder)
             home = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": made.space}}
             await insist(lambda: api.create(home))
@@ -285,8 +300,10 @@ class Storm:
             self.there |= {("Sensor", name), ("EventSource", name)}
 
     async def step(self) -> None:
-        kind, make, resource = self.random.choice((("Sensor", sensor, SENSOR), ("EventSource", source, SOURCE)))
-        name = self.random.choice(self.names)
+        kind, make, resource = self.random.choices(
+            (("Sensor", sensor, SENSOR), ("EventSource", source, SOURCE), ("EventBus", own_bus, BUS)), (45, 45, 10)
+        )[0]
+        name = self.random.choice(self.names if kind != "EventBus" else self.names[:4])
         text = f"/{self.random.randrange(10**9)}"
         if (kind, name) not in self.there:
             await self.world.create(make(name, text))

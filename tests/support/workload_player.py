@@ -1,5 +1,5 @@
-"""Plays what a cluster has beside its API server: controllers of workloads, which make Deployments and StatefulSets
-ready, late or never; and of buses, where no controller of ours does it.
+"""Plays the controllers of workloads, which an API server alone has not: makes Deployments and StatefulSets ready, at
+once, late or never.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from events.logs import Log
 from events.metrics import Metrics
 
 Lateness = Callable[[Object], float | None]
-BUS_CONFIG = {"jetstream": {"url": "nats://127.0.0.1:4222", "streamConfig": "replicas: 1\n"}}
 
 
 def at_once(_: Object) -> float:
@@ -38,7 +37,7 @@ def late(most: float) -> Lateness:
 class Player:
     """`lateness` says after how many seconds a new state of a workload is ready; None: never."""
 
-    def __init__(self, api: KubeApi, *, lateness: Lateness = at_once, plays_buses: bool = False) -> None:
+    def __init__(self, api: KubeApi, *, lateness: Lateness = at_once) -> None:
         self._api, self._lateness, self._due = api, lateness, dict[tuple[str, int], float]()
         log = Log("test.player")
         self.informers = {kind: Informer(api, "apps/v1", kind, log=log) for kind in ("Deployment", "StatefulSet")}
@@ -47,12 +46,6 @@ class Player:
         for kind, informer in self.informers.items():
             controller = Controller(kind, self._reconciler(informer), metrics=metrics, log=log, workers=8)
             controller.on(informer)
-            self._controllers.append(controller)
-        if plays_buses:
-            buses = Informer(api, "argoproj.io/v1alpha1", "EventBus", log=log)
-            controller = Controller("EventBus", self._bus(buses), metrics=metrics, log=log)
-            controller.on(buses)
-            self.informers["EventBus"] = buses
             self._controllers.append(controller)
 
     @asynccontextmanager
@@ -83,14 +76,5 @@ class Player:
             counts = dict.fromkeys(("replicas", "updatedReplicas", "readyReplicas", "availableReplicas"), wanted)
             await status.write(self._api, found, {"observedGeneration": generation, **counts})
             return None
-
-        return reconcile
-
-    def _bus(self, informer: Informer) -> Any:
-        async def reconcile(key: Key) -> None:
-            found = informer.get(key.namespace, key.name)
-            if found is not None and not found["metadata"].get("deletionTimestamp"):
-                told = [{"type": kind, "status": "True"} for kind in ("Configured", "Deployed")]
-                await status.write(self._api, found, {"conditions": told, "config": BUS_CONFIG})
 
         return reconcile

@@ -133,6 +133,7 @@ async def test_a_secret_that_is_lost_is_what_it_was(buses: Buses, lost: list[str
         await buses.world.put("EventBus", "default", JETSTREAM)
         await buses.ready()
         await buses.deployed()
+        await buses.world.quiet()
         before = await buses.secrets()
         for suffix in lost:
             await buses.world.delete("Secret", f"{BASE}-{suffix}", "v1")
@@ -157,6 +158,7 @@ async def test_over_stored_data_no_other_key_is_made(buses: Buses) -> None:
         await world.kube.kube.create(body, namespace=world.namespace)
         await buses.ready()
         await buses.deployed()
+        await world.quiet()
         for suffix in ("server", "backup"):
             await world.delete("Secret", f"{BASE}-{suffix}", "v1")
         controller.again()
