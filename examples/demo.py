@@ -1,100 +1,151 @@
-"""The main job on real input: a POST becomes an Argo Workflow, through a durable bus, in one process.
+"""The main job on one machine: a POST becomes a Workflow, and a whale says what was posted.
 
-`make demo` runs it. It starts `keryx run` on the walk-through, posts one message and reads the Workflow that results
-from the output of `--dry-run`. Exit code 0 only when the Workflow carries the message.
+`make demo` runs it. It starts `keryx up` (API server, node, controllers, no container), applies `examples/walkthrough`,
+posts one message and shows the log of the Workflow that results. Exit code 0 only when the whale says the message.
+Nothing is left behind, also after Ctrl-C.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
+import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-import urllib.error
-import urllib.request
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
-import yaml
+import aiohttp
+import demo_dry_run
+
+from events import yamls
+from events.errors import KeryxError
+from events.kube import conditions, objects, patches
+from events.kube.client import KubeClient
+from events.local.kubelet.node import namespaces
 
 HERE = Path(__file__).parent
-WALK_THROUGH = HERE / "tutorials" / "webhook-workflow"
+WALK_THROUGH = HERE / "walkthrough"
+NAMESPACE = "argo-events"
 URL = "http://localhost:9100/example"
 MESSAGE = "this is my first webhook"
-SECONDS = 30.0
+SECONDS = 120.0
+KERYX = Path(sys.executable).parent / "keryx"
 
 
 def main() -> int:
     """Run the demo; the exit code."""
-    keryx = Path(sys.executable).parent / "keryx"
+    with socket.socket() as probe:
+        if probe.connect_ex(("127.0.0.1", 9100)) == 0:
+            print("the demo needs port 9100, where somebody listens (ss -ltnp 'sport = :9100')", file=sys.stderr)
+            return 1
     with tempfile.TemporaryDirectory(prefix="keryx-demo-") as data:
-        command = [str(keryx), "run", str(WALK_THROUGH), "--data", data, "--dry-run"]
-        print(f"$ keryx run {WALK_THROUGH.relative_to(HERE.parent)} --dry-run")
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        if not asyncio.run(namespaces(Path(data))):
+            print("This machine allows no mount namespaces, which pods need: the Workflow is shown, not run.\n")
+            return demo_dry_run.main()
+        told = ("up", "--data", data, "--log-level", "error")
+        print("$ keryx up")
+        up = subprocess.Popen([str(KERYX), *told], start_new_session=True)
         try:
-            return demonstrate(process)
+            kubeconfig = Path(data) / "kubeconfig"
+            name, phase = asyncio.run(demonstrate(up, kubeconfig))
+            return 0 if phase == "Succeeded" and says(kubeconfig, name) else 1
+        except (KeryxError, OSError, TimeoutError) as error:
+            print(f"the demo failed: {error or 'it took too long'}", file=sys.stderr)
+            return 1
+        except KeyboardInterrupt:
+            return 130
         finally:
-            process.terminate()
-            process.wait(SECONDS)
+            up.terminate()
+            up.wait(60)
 
 
-def demonstrate(process: subprocess.Popen[str]) -> int:
-    """Post the message to the running process and look at what it creates."""
-    lines: list[str] = []
-    threading.Thread(target=collect, args=(process, lines), daemon=True).start()
-    body = json.dumps({"message": MESSAGE}).encode()
-    if not post(process, body):
-        print("keryx did not answer", file=sys.stderr)
-        return 1
-    workflow = until_workflow(lines)
-    print("".join(lines))
-    if workflow is None:
-        print("no Workflow resulted", file=sys.stderr)
-        return 1
-    parameters = workflow["spec"]["arguments"]["parameters"]
-    if parameters != [{"name": "message", "value": MESSAGE}]:
-        print(f"the Workflow does not carry the message: {parameters}", file=sys.stderr)
-        return 1
-    print(f"The Workflow {workflow['metadata'].get('name', '')} carries the message: {MESSAGE!r}")
-    return 0
-
-
-def collect(process: subprocess.Popen[str], lines: list[str]) -> None:
-    """Keep what the process prints."""
-    assert process.stdout is not None
-    lines.extend(process.stdout)
-
-
-def post(process: subprocess.Popen[str], body: bytes) -> bool:
-    """POST once the endpoint listens; whether it was accepted."""
-    print(f"$ curl -H 'Content-Type: application/json' -d '{body.decode()}' {URL}")
-    request = urllib.request.Request(URL, body, {"Content-Type": "application/json"})
-    deadline = time.monotonic() + SECONDS
-    while time.monotonic() < deadline and process.poll() is None:
+async def demonstrate(up: subprocess.Popen[bytes], kubeconfig: Path) -> tuple[str, str]:
+    """What a newcomer would type; name and phase of the Workflow."""
+    async with asyncio.timeout(SECONDS):
+        began = time.monotonic()
+        await until(up, "keryx up", lambda: is_file(kubeconfig))
+        print(f"ready after {time.monotonic() - began:.1f} s\n")
+        api = KubeClient(str(kubeconfig))
         try:
-            with urllib.request.urlopen(request, timeout=10) as answer:
-                print(f"{answer.status} {answer.read().decode()}\n")
-                return bool(answer.status == 200)
-        except urllib.error.HTTPError as error:
-            print(f"{error.code} {error.read().decode()}")
-            return False
-        except OSError:
-            time.sleep(0.05)  # not listening yet
-    return False
+            await apply(api)
+            for kind in ("EventBus", "EventSource", "Sensor"):
+                await until(up, kind, lambda kind=kind: is_ready(api, kind))
+            print(f"bus, source and sensor are ready after {time.monotonic() - began:.1f} s\n")
+            await until(up, URL, post)
+            workflow = await until(up, "a Workflow", lambda: ended(api))
+            name, phase = workflow["metadata"]["name"], workflow["status"]["phase"]
+            print(f"$ kubectl get wf -n {NAMESPACE}\n{name}   {phase}\n\n$ keryx wf logs -n {NAMESPACE} {name}")
+            return name, phase
+        finally:
+            await api.aclose()
 
 
-def until_workflow(lines: list[str]) -> dict[str, dict[str, dict[str, object]]] | None:
-    """The Workflow, once it was printed whole."""
-    deadline, seen = time.monotonic() + SECONDS, -1
-    while time.monotonic() < deadline:
-        if len(lines) == seen:  # nothing has come since: no half of a document
-            for document in yaml.safe_load_all("".join(lines)):
-                if document and document.get("kind") == "Workflow":
-                    return dict(document)
-        seen = len(lines)
-        time.sleep(0.1)
-    return None
+def says(kubeconfig: Path, name: str) -> bool:
+    """Print the Workflow's log; whether the message is in it."""
+    command = [str(KERYX), "wf", "logs", "--kubeconfig", str(kubeconfig), "-n", NAMESPACE, name]
+    log = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    print(log.stdout or log.stderr)
+    return MESSAGE in log.stdout
+
+
+async def until(up: subprocess.Popen[bytes], what: str, look: Callable[[], Awaitable[Any]]) -> Any:
+    """The first true answer of `look`."""
+    while not (found := await look()):
+        if up.poll() is not None:
+            raise KeryxError(f"keryx up has ended while {what} was waited for")
+        await asyncio.sleep(0.1)
+    return found
+
+
+async def is_file(path: Path) -> bool:
+    """Whether it is there: `keryx up` writes its kubeconfig when it is ready."""
+    return await asyncio.to_thread(path.is_file)
+
+
+async def apply(api: KubeClient) -> None:
+    """The namespace and the objects of the walk-through."""
+    await api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
+    for file in sorted(WALK_THROUGH.glob("*.yaml")):
+        print(f"$ kubectl apply -n {NAMESPACE} -f {file.relative_to(HERE.parent)}")
+        for raw in yamls.load_all(file.read_text(encoding="utf-8")):
+            await api.patch(
+                await api.resource(*objects.kind_of(raw)),
+                raw["metadata"]["name"],
+                raw,
+                content_type=patches.APPLY,
+                namespace=NAMESPACE,
+                params={"fieldManager": "demo"},
+            )
+    print()
+
+
+async def is_ready(api: KubeClient, kind: str) -> bool:
+    """Whether all of the kind are."""
+    found = await api.list(await api.resource("argoproj.io/v1alpha1", kind), namespace=NAMESPACE)
+    return all(map(conditions.ready, found["items"]))
+
+
+async def post() -> bool:
+    """POST the message; whether the endpoint has listened."""
+    body = json.dumps({"message": MESSAGE})
+    try:
+        async with aiohttp.ClientSession() as session, session.post(URL, json={"message": MESSAGE}) as answer:
+            print(f"$ curl -d '{body}' -H 'Content-Type: application/json' -X POST {URL}")
+            print(f"{answer.status} {await answer.text()}\n")
+            return answer.status == 200
+    except aiohttp.ClientConnectionError:
+        return False
+
+
+async def ended(api: KubeClient) -> dict[str, Any] | None:
+    """The Workflow, once it has come to its end."""
+    found = await api.list(await api.resource("argoproj.io/v1alpha1", "Workflow"), namespace=NAMESPACE)
+    phases = ("Succeeded", "Failed", "Error")
+    return next((one for one in found["items"] if (one.get("status") or {}).get("phase") in phases), None)
 
 
 if __name__ == "__main__":

@@ -362,3 +362,15 @@ async def test_what_stands_in_for_an_image_stays_there_below_a_mount(here: Machi
         assert said.startswith(f"['{top}'] {here.data}/node/pods/")
     else:
         assert said.startswith("[] ")
+
+
+async def test_a_volume_is_mounted_below_folders_that_the_machine_has_not(here: Machine) -> None:
+    one = shell(
+        "deep", "echo kept > /not-on-this/machine/at-all/file; cat /not-on-this/machine/at-all/file; ls /not-on-this"
+    )
+    one["spec"]["containers"][0]["volumeMounts"] = [{"name": "data", "mountPath": "/not-on-this/machine/at-all"}]
+    one["spec"]["volumes"] = [{"name": "data", "emptyDir": {}}]
+    await here.apply(one)
+    await here.phase("deep", "Succeeded")
+    assert await here.kubectl("logs", "deep") == "kept\nmachine\n"
+    assert not os.path.exists("/not-on-this")

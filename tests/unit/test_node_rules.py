@@ -15,7 +15,7 @@ from events.local.kubelet.images import Image, Images, PullError
 from events.local.kubelet.node import claims_of
 from events.local.kubelet.probes import Prober
 from events.local.kubelet.states import ContainerState, Overall
-from events.local.standins import argosay, cowsay, nats
+from events.local.standins import argosay, cowsay, nats, nats_reloader
 
 NOW = "2026-11-21T12:00:00Z"
 
@@ -255,3 +255,15 @@ def test_a_nats_server_listens_on_its_pod_alone() -> None:
     clustered = 'port: 4222\ncluster {\n  name: "x"\n}\n'
     assert nats.arguments(["-c", "f"], "127.64.0.2", "port: 4222") == ["-c", "f", "--addr", "127.64.0.2"]
     assert nats.arguments([], "127.64.0.2", clustered)[2:] == ["--cluster_listen", "nats://127.64.0.2:6222"]
+
+
+def test_a_reloader_is_told_its_files_and_sees_what_changes_beside_them(tmp_path: Path) -> None:
+    given = ["-pid", "/run/n.pid", "-config", str(tmp_path / "nats.conf"), "--config=/etc/two.conf"]
+    pid, configs = nats_reloader.arguments(given)
+    assert (pid, configs) == (Path("/run/n.pid"), [tmp_path / "nats.conf", Path("/etc/two.conf")])
+    (tmp_path / "nats.conf").write_text("include auth.conf")
+    first = nats_reloader.told(configs[:1])
+    (tmp_path / "auth.conf").write_text("accounts {}")
+    assert first
+    assert nats_reloader.told(configs[:1]) not in ("", first)
+    assert nats_reloader.told([tmp_path / "away" / "nats.conf"]) == ""

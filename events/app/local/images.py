@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 import sys
 from pathlib import Path
 
@@ -49,8 +48,11 @@ def table() -> list[Image]:
         server, _ = find_server()
         programs = {"nats-server": (*_PLAIN, str(folder / "nats.py"), str(server))}
         rows.append(Image(("nats", "*/nats", "*/nats-server"), ("nats-server",), programs=programs))
-    idle = {name: (shutil.which("sleep") or "sleep", "infinity") for name in _IDLE}
-    rows.append(Image(tuple(f"*{name}" for name in _IDLE), (_IDLE[0],), programs=idle))
+    reloader = {"nats-server-config-reloader": (*_PLAIN, str(folder / "nats_reloader.py"))}
+    rows.append(Image(("*/nats-server-config-reloader",), ("nats-server-config-reloader",), programs=reloader))
+    # What it is told to do is no concern of who does nothing.
+    idle = dict.fromkeys(_IDLE, ("/bin/sh", "-c", "exec sleep infinity"))
+    rows.append(Image(tuple(f"*/{name}" for name in _IDLE), (_IDLE[0],), programs=idle))
     return rows
 
 

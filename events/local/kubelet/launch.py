@@ -134,6 +134,7 @@ class _Root:
                 _synthesize(self._new, parent)
                 self._ours.append(parent)
             _make(self._new + at, is_folder=is_folder or index < len(steps) - 1)
+            self._ours.append(at)
 
     def enter(self) -> None:
         """From now on it is the root."""
