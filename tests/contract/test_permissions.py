@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +24,6 @@ from events.kube.api import KubeApi, Object
 
 API = "argoproj.io/v1alpha1"
 HOOK = {"endpoint": "/a", "port": "12000", "method": "POST"}
-HAS_BUSES = find_spec("eventbus.controller") is not None
-"""Whether there is a controller of buses; the stand-in plays it where there is none."""
 SETTLED = 60.0
 LEFT = {
     API: ("Sensor", "EventSource", "EventBus"),
@@ -135,10 +132,9 @@ async def first_life(cluster: Cluster) -> None:
 async def second_life(cluster: Cluster) -> None:
     """The controller starts again, says what it has said before; and all goes."""
     await lose(cluster, 3)
-    if HAS_BUSES:
-        await spoil_secret(cluster)
-        await cluster.change("EventBus", "default", {"spec": {"jetstream": {"replicas": 1}}})
-        await cluster.until_gone("policy/v1", "PodDisruptionBudget")
+    await spoil_secret(cluster)
+    await cluster.change("EventBus", "default", {"spec": {"jetstream": {"replicas": 1}}})
+    await cluster.until_gone("policy/v1", "PodDisruptionBudget")
     for servers in await cluster.all("apps/v1", "StatefulSet"):
         labels = servers["spec"]["selector"]["matchLabels"]
         claim = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
@@ -208,7 +204,7 @@ async def test_the_controller_asks_for_what_its_roles_allow_and_for_all_of_it(tm
         await place.namespace(roles.NAMESPACE)
         await place.namespace("work")
         await place.apply(manifests.cluster_install())
-        player = Player(place.admin, plays_buses=not HAS_BUSES)
+        player = Player(place.admin)
         cluster = Cluster(place.admin, "work")
         async with player.playing():
             for life in (first_life, second_life):
@@ -220,7 +216,5 @@ async def test_the_controller_asks_for_what_its_roles_allow_and_for_all_of_it(tm
         assert place.refused == []
         asked = place.calls[user(roles.CONTROLLER, roles.NAMESPACE)]
         allowed = granted([*roles.CONTROLLER_RULES, *roles.SECRET_RULES])
-        if not HAS_BUSES:
-            allowed = granted([*roles.COMMON_RULES, *roles.DEPENDENT_RULES])
         spare = "\n".join(sorted(" ".join(call) for call in allowed - asked - UNSEEN))
         assert spare == "", spare

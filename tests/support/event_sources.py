@@ -25,7 +25,7 @@ from eventsources.types import EventSource
 Behaviour = Callable[[SourceContext], Awaitable[None]]
 
 
-async def until(condition: Callable[[], Any], seconds: float = 10) -> None:
+async def until(condition: Callable[[], Any], seconds: float = 30) -> None:
     """Returns once `condition` holds."""
     async with asyncio.timeout(seconds):
         while not condition():

@@ -106,6 +106,9 @@ class Line:
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
+        if self._server is None:  # accepted in the moment of the cut
+            writer.transport.abort()
+            return
         self._tasks.add(task)
         try:
             there, here = await asyncio.open_connection("127.0.0.1", self.to)

@@ -35,7 +35,7 @@ class Listening:
     def data(self) -> list[Any]:
         return [orjson.loads(one) for one in self.bus.stored]
 
-    async def received(self, number: int, seconds: float = 10) -> list[Any]:
+    async def received(self, number: int, seconds: float = 30) -> list[Any]:
         """The events, once there are so many."""
         await until(lambda: len(self.bus.stored) >= number or self.task.done(), seconds)
         if self.task.done():

@@ -52,7 +52,7 @@ def pipeline(
     return Pipeline(used, condition, scope)
 
 
-async def until(true: Callable[[], Any], *, seconds: float = 10) -> None:
+async def until(true: Callable[[], Any], *, seconds: float = 30) -> None:
     """Poll, with a deadline."""
     async with asyncio.timeout(seconds):
         for tries in itertools.count():

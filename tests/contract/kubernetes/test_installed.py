@@ -10,7 +10,6 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +32,6 @@ FOLDERS = [ROOT / "examples", *([PUBLISHED] if PUBLISHED.is_dir() else [])]
 REFUSED = ("trigger-with-policy.yaml", "09-http-trigger/sensor-02.yaml")
 OURS = ("sensors.argoproj.io", "eventsources.argoproj.io", "eventbus.argoproj.io")
 MADE = ("deployments", "statefulsets", "services", "configmaps", "secrets", "poddisruptionbudgets", "pvc")
-HAS_BUSES = find_spec("eventbus.controller") is not None
-"""Whether there is a controller of buses; the stand-in plays it where there is none."""
 SETTLED = 100.0
 
 
@@ -46,7 +43,8 @@ def objects() -> Iterator[dict[str, Any]]:
             for one in yaml.safe_load_all(path.read_text()):
                 if one and one.get("kind") in ("Sensor", "EventSource") and not str(path).endswith(REFUSED):
                     count += 1
-                    yield {**one, "metadata": {"name": f"{path.stem[:40].lower()}-{count}"}}
+                    name = path.stem[:40].lower().replace("_", "-")
+                    yield {**one, "metadata": {"name": f"{name}-{count}"}}
 
 
 @contextmanager
@@ -85,7 +83,7 @@ def controller(kubectl: Terminal, cluster: Cluster, folder: Path) -> Iterator[Ke
 async def play(kubeconfig: str) -> None:
     kube = await connect(kubeconfig)
     try:
-        async with Player(kube, plays_buses=not HAS_BUSES).playing():
+        async with Player(kube).playing():
             await asyncio.Event().wait()
     finally:
         await kube.aclose()
