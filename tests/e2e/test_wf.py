@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -57,8 +58,14 @@ class Machine:
 
     async def wf(self, *arguments: str, code: int = 0) -> str:
         pipe = asyncio.subprocess.PIPE
-        given = () if arguments[0] == "lint" else ("--kubeconfig", str(self.kubeconfig))
-        process = await asyncio.create_subprocess_exec(str(COMMAND), "wf", *arguments, *given, stdout=pipe, stderr=pipe)
+        environ, given = dict(os.environ), list[str]()
+        if arguments[0] in ("get", "list"):  # as people do who have exported it
+            environ["KUBECONFIG"] = str(self.kubeconfig)
+        elif arguments[0] != "lint":
+            given = ["--kubeconfig", str(self.kubeconfig)]
+        process = await asyncio.create_subprocess_exec(
+            str(COMMAND), "wf", *arguments, *given, stdout=pipe, stderr=pipe, env=environ
+        )
         out, err = await process.communicate()
         assert process.returncode == code, (out.decode(), err.decode())
         return out.decode() or err.decode()

@@ -30,7 +30,7 @@ SomeNames = Annotated[list[str] | None, typer.Argument(metavar="WORKFLOW")]
 Kubeconfig = Annotated[
     Path | None,
     typer.Option(
-        help="The API server's; else KUBECONFIG, else .keryx/kubeconfig, else ~/.kube/config.", dir_okay=False
+        help="The API server's; else KUBECONFIG, else .keryx/up/kubeconfig, else ~/.kube/config.", dir_okay=False
     ),
 ]
 Namespace = Annotated[str, typer.Option("--namespace", "-n", help="Else ARGO_NAMESPACE, else default.")]
@@ -53,9 +53,10 @@ Chosen = Annotated[str, typer.Option("--selector", "-l", help="A selector of lab
 def _common(kubeconfig: Path | None, namespace: str) -> Any:
     from events.app.workflows.commands import Common
 
-    own = Path(".keryx") / "kubeconfig"
-    if kubeconfig is None and not os.environ.get("KUBECONFIG") and own.is_file():
-        kubeconfig = own
+    if kubeconfig is None:
+        own = Path(".keryx") / "up" / "kubeconfig"  # what `keryx up` writes unless it is told otherwise
+        given = os.environ.get("KUBECONFIG")
+        kubeconfig = Path(given) if given else own if own.is_file() else None
     return Common(kubeconfig, namespace or os.environ.get("ARGO_NAMESPACE") or "default", show)
 
 
