@@ -66,8 +66,11 @@ def test_programs_get_json_and_github_its_commands(folder: Path) -> None:
 
 
 def test_our_own_examples_have_not_even_warnings() -> None:
-    result = run_to_end("lint", "-R", "--strict", ROOT / "examples")
-    assert result.returncode == 0, result.stdout
+    said = run_to_end("lint", "-R", ROOT / "examples")
+    assert said.returncode == 0, said.stdout
+    # The walk-through has a bus of NATS Streaming, to show what becomes of one.
+    warned = [line for line in said.stdout.splitlines() if line.startswith("!")]
+    assert [line.partition(": ")[0].rpartition("/")[2] for line in warned] == ["eventbus_native.yaml"], said.stdout
 
 
 LACKING = re.compile(r"not in this version|in a later version")
