@@ -19,8 +19,8 @@ spec:
 """
 BAD = GOOD.replace("log: {}", "log: {}, policy: {}")
 WARNED = GOOD.replace("log: {}}", "log: {}}, retryStrategy: {}")
-PUBLISHED = Path("/work/shared/upstream-examples")
 ROOT = Path(__file__).parents[2]
+PUBLISHED = ROOT.parent / "shared/upstream-examples"
 
 
 @pytest.fixture
