@@ -15,7 +15,7 @@ from eventbus.types import KIND, EventBus
 from events import threads
 from events.errors import ActionError, InvalidObject, KeryxError, UserError
 from events.kube import conditions, objects, status
-from events.kube.api import KubeApi, KubeError, Object
+from events.kube.api import KubeApi, KubeError, Object, find
 from events.kube.applying import Applier
 from events.kube.conditions import Condition
 from events.kube.controller import Controller, Key, owner_keys
@@ -208,13 +208,7 @@ class EventBusController:
         return found
 
     async def _live(self, api_version: str, kind: str, namespace: str, name: str) -> Object | None:
-        resource = await self._api.resource(api_version, kind)
-        try:
-            return await self._api.get(resource, name, namespace=namespace)
-        except KubeError as error:
-            if error.status == 404:
-                return None
-            raise
+        return await find(self._api, await self._api.resource(api_version, kind), name, namespace=namespace)
 
     async def _end_former(self, raw: Object) -> None:
         """The servers of NATS Streaming: the Service of those in their place would find them, too. Volumes stay."""

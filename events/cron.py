@@ -31,7 +31,7 @@ _SECOND = timedelta(seconds=1)
 _DAY = timedelta(days=1)
 _LONGEST = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 _INTEGER = re.compile(r"\+?0*([0-9]{1,18})")
-_DESCRIPTORS = {
+DESCRIPTORS: Mapping[str, str] = {
     "@yearly": "0 0 1 1 *",
     "@annually": "0 0 1 1 *",
     "@monthly": "0 0 1 * *",
@@ -40,6 +40,7 @@ _DESCRIPTORS = {
     "@midnight": "0 0 * * *",
     "@hourly": "0 * * * *",
 }
+"""Words for common schedules, which other users of cron fields have."""
 
 
 def _numbered(names: str, first: int) -> Mapping[str, int]:
@@ -309,7 +310,7 @@ def _wrong_shape(text: str, fields: str, count: int) -> UserError:
     if fields.startswith("@every "):
         return UserError(f"cron schedule {text!r} is an interval", cure="use `interval` instead")
     if fields.startswith("@"):
-        plain = _DESCRIPTORS.get(fields)
+        plain = DESCRIPTORS.get(fields)
         cure = f"write {plain}" if plain else cure
         return UserError(f"cron schedule {text!r} is a descriptor, which is not accepted", cure=cure)
     if count == 6:

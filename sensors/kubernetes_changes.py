@@ -9,7 +9,7 @@ from typing import Any
 
 from events.errors import ActionError
 from events.kube import objects
-from events.kube.api import KubeError, Object, Resource
+from events.kube.api import KubeError, Object, Resource, find
 from sensors.base import TriggerContext
 
 MERGE = "application/merge-patch+json"
@@ -37,7 +37,7 @@ async def update(obj: Object, context: TriggerContext) -> Object:
     kube, name = context.kube(), _name(obj)
     resource, namespace = await _place(obj, context)
     for attempt in range(1, _TRIES + 1):
-        found = await _find(resource, name, namespace, context)
+        found = await find(context.kube(), resource, name, namespace=namespace)
         if found is None:
             return await kube.create(obj, namespace=context.namespace)
         version = found["metadata"].get("resourceVersion")
@@ -59,7 +59,7 @@ async def patch(obj: Object, context: TriggerContext, strategy: str) -> Object:
     params = {"fieldManager": FIELD_MANAGER}
     if strategy == APPLY:
         params["force"] = "true"  # the fields that the Sensor names are the Sensor's
-    elif await _find(resource, name, namespace, context) is None:
+    elif await find(context.kube(), resource, name, namespace=namespace) is None:
         return await kube.create(obj, namespace=context.namespace)
     return await kube.patch(resource, name, obj, content_type=strategy or MERGE, namespace=namespace, params=params)
 
@@ -68,7 +68,7 @@ async def delete(obj: Object, context: TriggerContext) -> None:
     """Returns when the object is gone, or on its way."""
     resource, namespace = await _place(obj, context)
     name = _name(obj)
-    if await _find(resource, name, namespace, context) is None:
+    if await find(context.kube(), resource, name, namespace=namespace) is None:
         return
     try:
         await context.kube().delete(resource, name, namespace=namespace)
@@ -96,12 +96,3 @@ def _name(obj: Object) -> str:
 async def _place(obj: Object, context: TriggerContext) -> tuple[Resource, str | None]:
     resource = await context.kube().resource(*objects.kind_of(obj))
     return resource, objects.home(obj, context.namespace)
-
-
-async def _find(resource: Resource, name: str, namespace: str | None, context: TriggerContext) -> Object | None:
-    try:
-        return await context.kube().get(resource, name, namespace=namespace)
-    except KubeError as error:
-        if error.status == 404:
-            return None
-        raise

@@ -106,3 +106,13 @@ class KubeApi(Protocol):
         ...
 
     async def aclose(self) -> None: ...
+
+
+async def find(api: KubeApi, resource: Resource, name: str, *, namespace: str | None = None) -> Object | None:
+    """The object, or None where there is none. Raises KubeError for every other refusal."""
+    try:
+        return await api.get(resource, name, namespace=namespace)
+    except KubeError as error:
+        if error.status == 404:
+            return None
+        raise

@@ -11,7 +11,7 @@ from typing import Any
 
 from events.errors import UserError
 from events.kube import objects, pods
-from events.kube.api import KubeApi, KubeError, Object
+from events.kube.api import KubeApi, Object, find
 from events.kube.applying import Applier
 from events.kube.conditions import Condition
 from events.kube.controller import Controller, Key, owner_keys
@@ -125,13 +125,7 @@ class Workloads:
             raise UserError(message, path="spec.service", cure="delete that one, or remove spec.service")
 
     async def _live(self, api_version: str, kind: str, namespace: str, name: str) -> Object | None:
-        resource = await self._api.resource(api_version, kind)
-        try:
-            return await self._api.get(resource, name, namespace=namespace)
-        except KubeError as error:
-            if error.status == 404:
-                return None
-            raise
+        return await find(self._api, await self._api.resource(api_version, kind), name, namespace=namespace)
 
 
 def _owner(obj: Object) -> list[str]:

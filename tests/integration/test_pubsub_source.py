@@ -6,7 +6,6 @@ import asyncio
 import base64
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,18 +14,16 @@ import grpc
 import pytest
 from support.event_sources import Member, events, until
 from support.pubsub import PROJECT, Emulator, emulator
-from support.pubsub_front import Front, ServiceAccount, front
-from support.sources import Listening, listening, write_secret
+from support.pubsub_front import ServiceAccount, front
+from support.pubsub_world import World, end_of, said
 from support.webhooks import Bus
 
 from eventbus.memory import MemoryBroker
-from events.errors import CredentialError, TooLarge, Unavailable
+from events.errors import TooLarge, Unavailable
 from eventsources.base import SourceContext
 from eventsources.pubsub_client import DELETED_TOPIC, Refused
 from eventsources.sources import pub_sub
 from eventsources.sources.pub_sub import PubSubSource
-
-KEY = {"name": "gcp", "key": "key"}
 
 
 @pytest.fixture(scope="module")
@@ -40,58 +37,10 @@ def ada() -> ServiceAccount:
     return ServiceAccount("ada", PROJECT)
 
 
-class World:
-    """A topic and a subscription of this test alone, and what stands before them."""
-
-    number = 0
-
-    def __init__(self, google: Emulator, before: Front, ada: ServiceAccount, root: Path) -> None:
-        World.number += 1
-        self.google, self.front, self.root = google, before, root
-        self.name = f"test-{World.number}"
-        self.topic = google.topic(self.name)
-        self.path = f"projects/{PROJECT}/subscriptions/{self.name}"
-        before.accept(ada)
-        write_secret(root, "key", ada.json, "gcp")
-
-    def subscribed(self, **settings: Any) -> None:
-        self.google.subscription(self.name, self.topic, **settings)
-
-    def publish(self, *bodies: bytes, **more: Any) -> list[str]:
-        return self.google.publish(self.topic, *bodies, **more)
-
-    async def waiting(self) -> int:
-        return len(await asyncio.to_thread(self.google.waiting, self.path))
-
-    def spec(self, **more: Any) -> dict[str, Any]:
-        given = {"projectID": PROJECT, "topic": self.name, "subscriptionID": self.name, "endpoint": self.front.endpoint}
-        return {name: value for name, value in (given | {"credentialSecret": KEY} | more).items() if value is not None}
-
-    def listening(
-        self, bus: Bus | None = None, kind: type[PubSubSource] = PubSubSource, **more: Any
-    ) -> AbstractAsyncContextManager[Listening]:
-        return listening(kind, self.spec(**more), self.root, bus=bus)
-
-
 @pytest.fixture
 async def world(google: Emulator, ada: ServiceAccount, tmp_path: Path) -> AsyncIterator[World]:
     async with front(google.address) as before:
         yield World(google, before, ada, tmp_path)
-
-
-async def end_of(source: Listening, seconds: float = 10) -> BaseException:
-    """What ended it."""
-    await asyncio.wait({source.task}, timeout=seconds)
-    assert source.task.done(), "it goes on"
-    error = source.task.exception()
-    assert error is not None
-    return error
-
-
-async def said(source: Listening, text: str) -> list[str]:
-    found: list[str] = []
-    await until(lambda: found.extend(line for line in source.said if text in line) or found)
-    return found
 
 
 # ---- what becomes of a message
@@ -348,108 +297,6 @@ async def test_a_deleted_subscription_is_made_again(world: World, monkeypatch: p
         await until(lambda: world.path in world.google.subscriptions())
         world.publish(b"x")
         await until(lambda: events(broker))
-
-
-# ---- credentials, rights, bad days
-
-
-@pytest.mark.parametrize(
-    ("text", "what"), [("{", "is not JSON"), ('{"type":"authorized_user"}', "'authorized_user'"), ("[]", "'list'")]
-)
-async def test_a_secret_that_is_no_key_of_a_service_account(world: World, text: str, what: str) -> None:
-    write_secret(world.root, "key", text, "gcp")
-    async with world.listening() as source:
-        error = await end_of(source)
-    assert isinstance(error, CredentialError)
-    assert what in str(error)
-
-
-async def test_a_right_that_is_missing(world: World) -> None:
-    world.subscribed()
-    world.front.may_consume = False
-    async with world.listening() as source:
-        error = await end_of(source)
-    assert "pubsub.subscriptions.consume is not permitted" in str(error)
-
-
-async def test_a_revoked_key_ends_it_and_another_one_is_used(world: World) -> None:
-    world.subscribed()
-    bob = ServiceAccount("bob", PROJECT)
-    world.front.accept(bob)
-    async with world.listening() as source:
-        error = await end_of(source)
-        assert isinstance(error, Refused)
-        assert error.code == "UNAUTHENTICATED"
-    write_secret(world.root, "key", bob.json, "gcp")
-    world.publish(b"x")
-    async with world.listening() as source:
-        await source.received(1)
-
-
-async def test_a_key_revoked_while_it_listens(world: World) -> None:
-    world.subscribed()
-    async with world.listening() as source:
-        await until(lambda: world.front.counts["StreamingPull"])
-        world.front.accept()
-        world.front.cut()
-        error = await end_of(source)
-    assert isinstance(error, Refused)
-    assert error.code == "UNAUTHENTICATED"
-
-
-async def test_a_rotated_key_is_used_without_a_restart(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pub_sub, "_LOOK_SECONDS", 0.05)
-    world.subscribed()
-    bob = ServiceAccount("bob", PROJECT)
-    async with world.listening() as source:
-        world.publish(b"1")
-        await source.received(1)
-        world.front.keys[bob.id] = bob.public
-        write_secret(world.root, "key", bob.json, "gcp")
-        await until(lambda: "bob" in str(world.front.users))
-        world.front.accept(bob)
-        world.publish(b"2")
-        await source.received(2)
-        assert len(await said(source, "The key is another one")) == 1
-
-
-async def test_throttling_is_waited_for(world: World) -> None:
-    world.subscribed()
-    world.publish(b"x")
-    world.front.refuse("StreamingPull", grpc.StatusCode.RESOURCE_EXHAUSTED)
-    async with world.listening() as source:
-        await until(lambda: world.front.counts["StreamingPull"] >= 2)
-        await asyncio.sleep(0.5)
-        assert world.front.counts["StreamingPull"] < 20  # no hot loop
-        del world.front.refusals["StreamingPull"]
-        await source.received(1, 30)
-    assert source.started == ["ev"]
-
-
-async def test_a_stream_that_is_cut_is_opened_again(world: World) -> None:
-    # Not whether messages arrive then: the emulator goes on to hand them to the stream that is gone.
-    world.subscribed()
-    async with world.listening() as source:
-        for number in range(1, 4):
-            await until(lambda number=number: world.front.counts["StreamingPull"] == number)
-            world.front.cut()
-        await until(lambda: world.front.counts["StreamingPull"] == 4)
-        assert not source.task.done()
-    assert source.started == ["ev"]
-
-
-async def test_that_pubsub_is_away_is_said_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pub_sub, "_LOOK_SECONDS", 0.05)
-    monkeypatch.setattr(pub_sub, "_PROBE_SECONDS", 0.1)
-    world.subscribed()
-    async with world.listening() as source:
-        await until(lambda: source.started)
-        world.front.refuse("TestIamPermissions", grpc.StatusCode.UNAVAILABLE)
-        before = world.front.counts["TestIamPermissions"]
-        await until(lambda: world.front.counts["TestIamPermissions"] > before + 4)
-        world.front.refusals.clear()
-        assert len(await said(source, "Pub/Sub answers again")) == 1
-        assert len([line for line in source.said if "does not answer" in line]) == 1
 
 
 # ---- the end

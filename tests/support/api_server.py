@@ -6,7 +6,8 @@ import base64
 import contextlib
 import ssl
 import tempfile
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -68,6 +69,22 @@ class ApiServer:
         connector = aiohttp.TCPConnector(ssl=self.context(is_admin=is_admin), limit=0)
         async with aiohttp.ClientSession(self.url, connector=connector) as session:
             yield session
+
+
+@contextlib.contextmanager
+def shared(directory: Path) -> Iterator[ApiServer]:
+    """A server for many tests, each with an event loop of its own."""
+    server = ApiServer(directory)
+    server.process.start()
+    try:
+        end = time.monotonic() + 60
+        while not server.kubeconfig.exists():
+            assert time.monotonic() < end, server.process.err
+            assert server.process.is_running, server.process.err
+            time.sleep(0.05)
+        yield server
+    finally:
+        server.process.close()
 
 
 @asynccontextmanager

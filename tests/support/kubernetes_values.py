@@ -6,6 +6,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from events.local.apiserver.managed import fieldsets
+
 API_VERSION = "example.com/v1"
 KIND = "Widget"
 TEXT = {"type": "string"}
@@ -120,3 +122,7 @@ anything = st.recursive(
     max_leaves=20,
 )
 """Any JSON."""
+
+
+def paths_of(fields: fieldsets.FieldSet) -> set[str]:
+    return set(fieldsets.paths(fields))

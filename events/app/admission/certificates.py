@@ -13,16 +13,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    load_pem_private_key,
-)
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from events import certificates
+from events.certificates import Issuer, Span
 
 LIFE = timedelta(days=365)
 DUE = LIFE / 3
@@ -85,21 +79,12 @@ def _is_usable(key: str, cert: str, authorities: str, names: tuple[str, ...], no
     """Whether a pair fits together, has the names and has not ended."""
     try:
         leaf, known = _cert(cert), x509.load_pem_x509_certificates(authorities.encode())
-        named = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-        has_names = set(names) <= set(named.get_values_for_type(x509.DNSName))
         fits = load_pem_private_key(key.encode(), None).public_key() == leaf.public_key()
-    except (ValueError, TypeError, x509.ExtensionNotFound):
+    except (ValueError, TypeError):
         return False
+    has_names = set(names) <= certificates.names_of(leaf)
     is_valid = leaf.not_valid_before_utc <= now < leaf.not_valid_after_utc
-    return has_names and fits and is_valid and any(_signed(leaf, one) for one in known)
-
-
-def _signed(leaf: x509.Certificate, authority: x509.Certificate) -> bool:
-    try:
-        leaf.verify_directly_issued_by(authority)
-    except (InvalidSignature, ValueError, TypeError):
-        return False
-    return True
+    return has_names and fits and is_valid and any(certificates.has_signed(one, leaf) for one in known)
 
 
 def _without_ended(chain: Chain, now: datetime) -> Chain:
@@ -108,64 +93,21 @@ def _without_ended(chain: Chain, now: datetime) -> Chain:
     with contextlib.suppress(ValueError):
         known = x509.load_pem_x509_certificates(chain.authorities.encode())
     kept = [one for one in known if one.not_valid_after_utc > now]
-    return chain if kept and len(kept) == len(known) else replace(chain, authorities="".join(map(_pem, kept)))
+    return (
+        chain if kept and len(kept) == len(known) else replace(chain, authorities="".join(map(certificates.pem, kept)))
+    )
 
 
 def _made(names: tuple[str, ...], now: datetime) -> tuple[str, str, str]:
     """A key, its certificate, and the authority that signed it and nothing else."""
-    signer, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
-    serial = x509.random_serial_number()
     # Names differ, so that a verifier who knows several authorities takes the right one.
-    authority_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"events-webhook-ca-{serial:x}"[:64])])
-    builder = _builder(authority_name, authority_name, signer, now).serial_number(serial)
-    builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-    authority = builder.add_extension(_usage(is_authority=True), critical=True).sign(signer, hashes.SHA256())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0][:64])])
-    builder = _builder(subject, authority_name, key, now).serial_number(x509.random_serial_number())
-    identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key())
-    leaf = (
-        builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(name) for name in names]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_usage(is_authority=False), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-        .add_extension(identifier, critical=False)
-        .sign(signer, hashes.SHA256())
-    )
-    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
-    return pem, _pem(leaf), _pem(authority)
-
-
-def _builder(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, now: datetime
-) -> x509.CertificateBuilder:
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .public_key(key.public_key())
-        .not_valid_before(now - _BEFORE)
-        .not_valid_after(now + LIFE)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-    )
-
-
-def _usage(*, is_authority: bool) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=True,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=is_authority,
-        crl_sign=is_authority,
-        encipher_only=False,
-        decipher_only=False,
-    )
+    common = f"events-webhook-ca-{x509.random_serial_number():x}"
+    issuer = Issuer(certificates.name(common), certificates.elliptic_key())
+    span, key = Span(now - _BEFORE, now + LIFE), certificates.elliptic_key()
+    leaf = certificates.leaf(certificates.name(names[0]), key, issuer, span, names=names)
+    authority = certificates.authority(issuer, span)
+    return certificates.key_pem(key), certificates.pem(leaf), certificates.pem(authority)
 
 
 def _cert(text: str) -> x509.Certificate:
     return x509.load_pem_x509_certificate(text.encode())
-
-
-def _pem(certificate: x509.Certificate) -> str:
-    return certificate.public_bytes(Encoding.PEM).decode()

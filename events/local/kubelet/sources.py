@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from events.kube.api import KubeApi, KubeError, Resource
+from events.kube.api import KubeApi, Resource, find
 
 Object = dict[str, Any]
 
@@ -40,22 +40,12 @@ class Sources:
 
     async def find(self, kind: str, name: str) -> Object | None:
         """A config map, secret or claim of the pod's namespace."""
-        try:
-            found = await self._api.get(await self._api.resource("v1", kind), name, namespace=self._namespace)
-        except KubeError as error:
-            if error.status == 404:
-                return None
-            raise
-        return found | {"kind": kind}
+        found = await find(self._api, await self._api.resource("v1", kind), name, namespace=self._namespace)
+        return found and found | {"kind": kind}
 
     async def volume(self, name: str) -> Object | None:
         """A persistent volume."""
-        try:
-            return await self._api.get(await self._api.resource("v1", "PersistentVolume"), name)
-        except KubeError as error:
-            if error.status == 404:
-                return None
-            raise
+        return await find(self._api, await self._api.resource("v1", "PersistentVolume"), name)
 
     async def token(self, pod: Object, audience: str, seconds: int) -> Token:
         """A token of the pod's account, bound to the pod."""

@@ -11,16 +11,6 @@ from events import cron, durations
 from events.errors import UserError
 from events.local.workflows.errors import WorkflowError
 
-_DESCRIPTORS = {
-    "@yearly": "0 0 1 1 *",
-    "@annually": "0 0 1 1 *",
-    "@monthly": "0 0 1 * *",
-    "@weekly": "0 0 * * 0",
-    "@daily": "0 0 * * *",
-    "@midnight": "0 0 * * *",
-    "@hourly": "0 * * * *",
-}
-
 
 @dataclass(frozen=True)
 class Every:
@@ -49,10 +39,10 @@ def parse(text: str, timezone: str = "") -> Schedule:
         except UserError as error:
             raise WorkflowError(f"failed to parse duration {fields}: {error.message}") from error
         return Every(timedelta(seconds=max(1, math.floor(seconds))))
-    if fields.startswith("@") and fields not in _DESCRIPTORS:
+    if fields.startswith("@") and fields not in cron.DESCRIPTORS:
         raise WorkflowError(f"unrecognized descriptor: {fields}")
     try:
-        return cron.parse(prefix + _DESCRIPTORS.get(fields, fields), timezone or None)
+        return cron.parse(prefix + cron.DESCRIPTORS.get(fields, fields), timezone or None)
     except UserError as error:
         raise WorkflowError(error.message) from error
 

@@ -8,6 +8,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
+from conformance.comparing import difference
 from conformance.core import Case, Error, NotCovered, Outcome, Verdict, attempt, judge, slim
 
 from events.kube import pods
@@ -135,18 +136,3 @@ def own_policy(expected: Any) -> None:
     given = next(iter(one for one in main(expected["Deployment"])["env"] if one["name"] == "EVENTSOURCE_OBJECT"), None)
     given = given or next(one for one in main(expected["Deployment"])["env"] if one["name"] == "SENSOR_OBJECT")
     main(expected["Deployment"])["imagePullPolicy"] = given["value"]["spec"]["template"]["container"]["imagePullPolicy"]
-
-
-def difference(expected: Any, got: Any) -> tuple[Any, Any]:
-    """The first place where two structures differ."""
-    if isinstance(expected, dict) and isinstance(got, dict):
-        for key in sorted({*expected, *got}):
-            if expected.get(key) != got.get(key):
-                inner = difference(expected.get(key), got.get(key))
-                return {key: inner[0]}, {key: inner[1]}
-    if isinstance(expected, list) and isinstance(got, list) and len(expected) == len(got):
-        for index, (one, other) in enumerate(zip(expected, got, strict=True)):
-            if one != other:
-                inner = difference(one, other)
-                return {index: inner[0]}, {index: inner[1]}
-    return expected, got

@@ -10,6 +10,7 @@ import re
 from datetime import UTC, datetime
 from typing import Any
 
+from conformance.comparing import difference
 from conformance.core import Case, Error, Outcome, Verdict, attempt, differences, judge, slim
 
 from eventbus import resources, secret_data
@@ -160,18 +161,3 @@ def settings(text: str) -> list[str]:
     """The lines of a server's configuration that say something."""
     lines = [" ".join(line.split()) for line in text.splitlines()]
     return [line for line in lines if line and not line.startswith("#")]
-
-
-def difference(expected: Any, got: Any) -> tuple[Any, Any]:
-    """The first place where two structures differ."""
-    if isinstance(expected, dict) and isinstance(got, dict):
-        for key in sorted({*expected, *got}):
-            if expected.get(key) != got.get(key):
-                inner = difference(expected.get(key), got.get(key))
-                return {key: inner[0]}, {key: inner[1]}
-    if isinstance(expected, list) and isinstance(got, list) and len(expected) == len(got):
-        for index, (one, other) in enumerate(zip(expected, got, strict=True)):
-            if one != other:
-                inner = difference(one, other)
-                return {index: inner[0]}, {index: inner[1]}
-    return expected, got

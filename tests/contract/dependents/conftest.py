@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from support import dependents
-from support.api_server import ApiServer
+from support.api_server import ApiServer, shared
 from support.breaking_kube import BreakingKube
 
 from events.kube.client import connect
@@ -16,15 +15,8 @@ from events.kube.memory import MemoryKube
 
 @pytest.fixture(scope="session")
 def api_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
-    server = ApiServer(tmp_path_factory.mktemp("apiserver"))
-    server.process.start()
-    end = time.monotonic() + 60
-    while not server.kubeconfig.exists():
-        assert time.monotonic() < end, server.process.err
-        assert server.process.is_running, server.process.err
-        time.sleep(0.05)
-    yield server
-    server.process.close()
+    with shared(tmp_path_factory.mktemp("apiserver")) as server:
+        yield server
 
 
 @pytest.fixture(params=["memory", "server"])

@@ -6,8 +6,6 @@ it signed stays good. `cryptography` is loaded when something has to be made or 
 
 from __future__ import annotations
 
-import ipaddress
-import secrets
 import ssl
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -48,9 +46,9 @@ class Pair:
 
     @property
     def pem(self) -> bytes:
-        from cryptography.hazmat.primitives.serialization import Encoding
+        from events import certificates
 
-        return self.certificate.public_bytes(Encoding.PEM)
+        return certificates.pem(self.certificate).encode()
 
     @property
     def key_pem(self) -> bytes:
@@ -62,13 +60,9 @@ class Pair:
         return now < begin or now > end - (end - begin) * _REST
 
     def has_names(self, names: Iterable[str]) -> bool:
-        from cryptography import x509
+        from events import certificates
 
-        try:
-            listed = self.certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-        except x509.ExtensionNotFound:
-            return not set(names)
-        return set(names) <= {str(one.value) for one in listed}
+        return set(names) <= certificates.names_of(self.certificate)
 
 
 class Authority:
@@ -100,22 +94,19 @@ class Authority:
 
     def issue(self, user: str, groups: Sequence[str], now: datetime, names: Sequence[str] = ()) -> Pair:
         """A certificate for a client (`user` in `groups`), or, with names, for a server."""
-        from cryptography import x509
-        from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+        from events import certificates
 
         key = new_key()
-        parts = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, group) for group in groups]
-        subject = x509.Name([*parts, x509.NameAttribute(NameOID.COMMON_NAME, user)])
-        builder = _builder(subject, key, now, _LIFE).issuer_name(self._pair.certificate.subject)
-        usage = ExtendedKeyUsageOID.SERVER_AUTH if names else ExtendedKeyUsageOID.CLIENT_AUTH
-        builder = builder.add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
-        builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        signer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._pair.key.public_key())
-        builder = builder.add_extension(signer, critical=False)
-        if names:
-            alternatives = x509.SubjectAlternativeName([_alternative(name) for name in dict.fromkeys(names)])
-            builder = builder.add_extension(alternatives, critical=False)
-        return Pair(key, _sign(builder, self._pair.key))
+        certificate = certificates.leaf(
+            certificates.name(user, groups),
+            key,
+            certificates.Issuer(self._pair.certificate.subject, self._pair.key),
+            certificates.Span(now - _EARLY, now + _LIFE),
+            names=names,
+            is_server=bool(names),
+            is_client=not names,
+        )
+        return Pair(key, certificate)
 
     def _own(self, now: datetime) -> Pair:
         pair = self._read("ca")
@@ -124,13 +115,9 @@ class Authority:
         return self._write("ca", _self_signed(pair.key if pair else new_key(), now))
 
     def _signed(self, pair: Pair) -> bool:
-        from cryptography.exceptions import InvalidSignature
+        from events import certificates
 
-        try:
-            pair.certificate.verify_directly_issued_by(self._pair.certificate)
-        except (InvalidSignature, ValueError, TypeError):
-            return False
-        return True
+        return certificates.has_signed(self._pair.certificate, pair.certificate)
 
     def _read(self, name: str) -> Pair | None:
         from cryptography import x509
@@ -194,9 +181,9 @@ def user_of(peer: Mapping[str, Any] | None) -> User | None:
 
 def private_pem(key: EllipticCurvePrivateKey) -> bytes:
     """A key as it is kept in a file."""
-    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+    from events import certificates
 
-    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return certificates.key_pem(key).encode()
 
 
 def read_key(path: Path) -> EllipticCurvePrivateKey | None:
@@ -218,62 +205,14 @@ def read_key(path: Path) -> EllipticCurvePrivateKey | None:
 
 def new_key() -> EllipticCurvePrivateKey:
     """A key that nobody had before."""
-    from cryptography.hazmat.primitives.asymmetric import ec
+    from events import certificates
 
-    return ec.generate_private_key(ec.SECP256R1())
+    return certificates.elliptic_key()
 
 
 def _self_signed(key: EllipticCurvePrivateKey, now: datetime) -> Pair:
-    from cryptography import x509
-    from cryptography.x509.oid import NameOID
+    from events import certificates
 
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "kubernetes")])
-    builder = _builder(name, key, now, _AUTHORITY_LIFE).issuer_name(name)
-    builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-    uses = dict.fromkeys(_KEY_USES, False) | {
-        "digital_signature": True,
-        "key_cert_sign": True,
-        "key_encipherment": True,
-    }
-    builder = builder.add_extension(x509.KeyUsage(**uses), critical=True)
-    return Pair(key, _sign(builder, key))
-
-
-_KEY_USES = (
-    "digital_signature",
-    "content_commitment",
-    "key_encipherment",
-    "data_encipherment",
-    "key_agreement",
-    "key_cert_sign",
-    "crl_sign",
-    "encipher_only",
-    "decipher_only",
-)
-
-
-def _builder(
-    subject: x509.Name, key: EllipticCurvePrivateKey, now: datetime, life: timedelta
-) -> x509.CertificateBuilder:
-    from cryptography import x509
-
-    builder = x509.CertificateBuilder(subject_name=subject, public_key=key.public_key())
-    builder = builder.serial_number(secrets.randbits(159) | 1)
-    builder = builder.not_valid_before(now - _EARLY).not_valid_after(now + life)
-    identifier = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
-    return builder.add_extension(identifier, critical=False)
-
-
-def _sign(builder: x509.CertificateBuilder, key: EllipticCurvePrivateKey) -> x509.Certificate:
-    from cryptography.hazmat.primitives import hashes
-
-    return builder.sign(key, hashes.SHA256())
-
-
-def _alternative(name: str) -> x509.GeneralName:
-    from cryptography import x509
-
-    try:
-        return x509.IPAddress(ipaddress.ip_address(name))
-    except ValueError:
-        return x509.DNSName(name)
+    issuer = certificates.Issuer(certificates.name("kubernetes"), key)
+    span = certificates.Span(now - _EARLY, now + _AUTHORITY_LIFE)
+    return Pair(key, certificates.authority(issuer, span, path_length=None))
