@@ -1,7 +1,7 @@
 """What the controllers know of the cluster: one kind, listed once and then watched for ever.
 
 A list is compared with what was known, so that what went away while nobody watched is told as a deletion. Objects are
-kept as JSON: as dicts they take six times the memory, and whoever asks gets a copy of its own.
+kept as JSON: as dicts they take five times the memory (a Sensor of 1.4 kB: 7.5 kB), and whoever asks gets a copy.
 """
 
 from __future__ import annotations
