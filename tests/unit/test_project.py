@@ -71,3 +71,11 @@ def test_every_module_of_the_floor_is_in_the_layers() -> None:
         if not path.name.startswith(("_", "py.typed")) and (path.suffix == ".py" or (path / "__init__.py").exists())
     }
     assert found <= layers, f"not in the layers of pyproject.toml: {sorted(found - layers)}"
+
+
+def test_the_tree_of_the_architecture_names_everything_once() -> None:
+    tree = (ROOT / "ARCHITECTURE.md").read_text().split("```")[1]
+    # A name, and how far in it stands: `controller.py` is the name of several.
+    names = [line[: len(line) - len(line.lstrip())] + line.split()[0] for line in tree.splitlines() if line.strip()]
+    folders = [name for name in names if name.endswith("/")]
+    assert len(folders) == len(set(folders)), sorted({name for name in folders if folders.count(name) > 1})
