@@ -70,7 +70,7 @@ class PodWorker:
         self._mains = [Container(one, self, policy) for one in spec["containers"]]
         self._since = (pod.get("status") or {}).get("startTime") or now_text()
         self._status: Object = dict(pod.get("status") or {})
-        self._is_initialized = self._is_over = False
+        self._is_initialized = self._is_over = self._was_over = False
         self._failure: tuple[str, str] = ("", "")
         self._extra: dict[str, Object] = {}
         self._dirty, self._written, self._turned = asyncio.Event(), asyncio.Event(), asyncio.Event()
@@ -211,10 +211,10 @@ class PodWorker:
 
     async def run(self) -> None:
         """Until it is gone from the API; returns early when the node stops (`halt`)."""
-        phase = self._status.get("phase")
+        self._was_over = self._is_over = self._status.get("phase") in _OVER
         self._begin()
         reporting = asyncio.create_task(self._report(), name=f"status of {self.uid}")
-        working = asyncio.create_task(self._work(was_over=phase in _OVER), name=f"pod {self.uid}")
+        working = asyncio.create_task(self._work(), name=f"pod {self.uid}")
         deleted = asyncio.create_task(self._deleted.wait())
         try:
             await asyncio.wait({working, deleted}, return_when=asyncio.FIRST_COMPLETED)
@@ -242,10 +242,9 @@ class PodWorker:
         if not self.namespace and any(one.spec.get("volumeMounts") for one in self._mains):
             self._extra["VolumesMounted"] = states.condition("VolumesMounted", "False", "NoMountNamespace", _NO_MOUNTS)
 
-    async def _work(self, *, was_over: bool) -> None:
-        lost = [one for one in self._mains if one.was_interrupted and one.is_done]
-        if was_over:
-            self._is_over = True
+    async def _work(self) -> None:
+        lost = [one for one in (*self._inits, *self._mains) if one.was_interrupted and one.is_done]
+        if self._was_over:
             return
         if lost:
             self._failure = ("Terminated", _INTERRUPTED)
@@ -371,7 +370,8 @@ class PodWorker:
         await self._stop_all(seconds)
         await asyncio.wait({working})
         if not self._gone:
-            self._finish()
+            if not self._was_over:
+                self._finish()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_LAST_WORD_SECONDS):
                     await self._written.wait()
@@ -416,8 +416,11 @@ class PodWorker:
         return states.pod_status(self.pod, known, overall, now_text())
 
     async def _report(self) -> None:
-        """Write the status whenever it changes."""
+        """Write the status whenever it changes. What was said of one that had ended stays."""
         pauses, metadata = Endless(0.1, 10), self.pod["metadata"]
+        if self._was_over:
+            self._written.set()
+            return
         self.changed()
         while True:
             await self._dirty.wait()

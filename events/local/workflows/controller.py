@@ -194,6 +194,8 @@ class Workflows:
             again = 0.0
         for name in result.stopped:
             await self._delete("v1", "Pod", name, key.namespace)
+        for name, uid in result.replaced.items():
+            await self._delete("v1", "Pod", name, key.namespace, uid=uid)
         for name, entry, value in result.caches:
             await caching.save(self._api, key.namespace, name, entry, value)
         self._ask(key, workflow, result)
@@ -255,12 +257,14 @@ class Workflows:
             if error.status != 409:
                 raise
 
-    async def _delete(self, version: str, kind: str, name: str, namespace: str | None) -> None:
+    async def _delete(self, version: str, kind: str, name: str, namespace: str | None, *, uid: str = "") -> None:
+        """Delete; what is gone already, or is another one than that with `uid`, is as good."""
+        options = {"preconditions": {"uid": uid}} if uid else None
         try:
             resource = await self._api.resource(version, kind)
-            await self._api.delete(resource, name, namespace=namespace)
+            await self._api.delete(resource, name, namespace=namespace, options=options)
         except KubeError as error:
-            if error.status != 404:
+            if error.status != 404 and not (uid and error.status == 409):
                 raise
 
     async def _resource(self, kind: str) -> Resource:

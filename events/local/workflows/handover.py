@@ -7,6 +7,7 @@ command prints, and puts outputs where the controller reads them. `planned` is p
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 import shlex
@@ -310,6 +311,18 @@ def collected(pod: Mapping[str, Any], folders: Folders) -> Object:
     result = _result(own / "main.result")
     if result is not None:
         found["result"] = result
+    if codes := _codes(own / "codes"):
+        found["codes"] = codes
+    return found
+
+
+def _codes(folder: Path) -> dict[str, int]:
+    """How containers ended, by name; those that have not are not there."""
+    found = {}
+    with contextlib.suppress(OSError, ValueError):
+        for file in folder.iterdir():
+            if file.suffix != ".new":
+                found[file.name] = int(file.read_text())
     return found
 
 

@@ -19,11 +19,13 @@ _GROUPS = ("Steps", "DAG")
 def check_parallelism(run: Run, template: Object, node: Node | None, boundary: str) -> None:
     """Raises Postponed when something is full."""
     most = run.spec.get("parallelism")
-    if most is not None and run.active_pods >= int(most):
+    goes_on = run.has_missing_pods and node is not None and "synchronizationStatus" not in node
+    if most is not None and run.active_pods >= int(most) and not goes_on:
         raise Postponed("the workflow's parallelism is reached")
     if node is not None and templates.type_of(template) in ("steps", "dag"):
         _check_failures(run, template, node)
-        if template.get("parallelism") and active_pods(run, node["id"]) >= int(template["parallelism"]):
+        is_full = template.get("parallelism") and active_pods(run, node["id"]) >= int(template["parallelism"])
+        if is_full and not goes_on:
             raise Postponed("the template's parallelism is reached")
     if boundary and (node is None or node.get("phase") not in (phases.PENDING, phases.RUNNING)):
         above = run.nodes.get(boundary)

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from events.local.workflows import names, phases, variables
-from events.local.workflows.engine import caches, podphases, scopes, templates
+from events.local.workflows.engine import caches, lost, podphases, scopes, templates
 from events.local.workflows.engine.run import STOP, Node, Object, Run
 
 NODE_ID = "workflows.argoproj.io/node-id"
@@ -41,6 +41,12 @@ def observe(run: Run) -> None:
 def _of_pod(run: Run, node: Node, pod: Object) -> None:
     template = templates.of_node(run, node)
     is_daemon = bool((template or {}).get("daemon"))
+    if lost.is_cut_off(pod):
+        codes = (run.given.reported.get(node["id"]) or {}).get("codes") or {}
+        ended = None if is_daemon else lost.as_it_ended(pod, template, codes)
+        if ended is None and lost.replace(run, node, pod, template):
+            return
+        pod = ended or pod
     status = pod.get("status") or {}
     former, message = node["phase"], node.get("message", "")
     phase, new = former, ""
@@ -74,6 +80,8 @@ def _of_pod(run: Run, node: Node, pod: Object) -> None:
         node.pop("message", None)
     if not node.get("message"):
         node.pop("message", None)
+    if not node.get("message") and (again := lost.said(node)):
+        node["message"] = again
     _outputs(run, node, pod)
     if phase in phases.FULFILLED:
         node["finishedAt"] = podphases.ended_at(pod) or run.stamp()

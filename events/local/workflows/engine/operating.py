@@ -9,7 +9,7 @@ from typing import Any
 
 from events.errors import KeryxError
 from events.local.workflows import arguments, expressions, merging, names, phases, tags, variables
-from events.local.workflows.engine import execution, hooks, limits, observing, progress
+from events.local.workflows.engine import execution, hooks, limits, lost, observing, progress
 from events.local.workflows.engine.execution import Options
 from events.local.workflows.engine.run import TERMINATE, Given, Node, Object, Result, Run
 from events.local.workflows.engine.templates import LOCAL, Context
@@ -67,6 +67,7 @@ def _operate(run: Run) -> None:
     if run.spec.get("suspend"):
         return
     run.active_pods = limits.active_pods(run)
+    run.has_missing_pods = lost.has_missing(run)
     _execute(run)
 
 

@@ -9,8 +9,10 @@ from events.local.workflows import phases
 
 Pod = Mapping[str, Any]
 _WRAPPER_FAILED = 64
-_KILLED = (137, 143)
+KILLED = (137, 143)
 WAITERS = ("wait", "supervisor")
+UNKNOWN = "ContainerStatusUnknown"
+"""The reason of a container that nobody saw end."""
 
 
 def main_names(template: Mapping[str, Any] | None) -> list[str]:
@@ -71,7 +73,7 @@ def _container_failure(container: Mapping[str, Any], mains: list[str]) -> tuple[
         return phases.FAILED, text
     if name == "init" or name in WAITERS:
         return phases.ERROR, text
-    return None if code in _KILLED else (phases.FAILED, text)
+    return None if code in KILLED else (phases.FAILED, text)
 
 
 def _without_failure(containers: Iterable[Mapping[str, Any]], mains: list[str]) -> tuple[str, str]:

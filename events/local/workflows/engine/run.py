@@ -29,7 +29,7 @@ class Given:
     pods: Mapping[str, Object] = field(default_factory=dict)
     """By name, those of this Workflow."""
     reported: Mapping[str, Object] = field(default_factory=dict)
-    """Outputs by id of node, as the pods (or whoever did the work) reported them."""
+    """Outputs by id of node, as the pods (or whoever did the work) reported them; `codes`: of containers that ended."""
     refused: Mapping[str, str] = field(default_factory=dict)
     """Why a pod cannot be made, by its name."""
     answers: Mapping[str, Object] = field(default_factory=dict)
@@ -55,6 +55,8 @@ class Result:
     """The template of each pod to be created, with all its values, by the name of the pod."""
     stopped: set[str] = field(default_factory=set)
     """Names of pods whose containers are to be ended."""
+    replaced: dict[str, str] = field(default_factory=dict)
+    """Names of pods to be deleted so that others can take their place, and their uids."""
     requests: dict[str, Object] = field(default_factory=dict)
     """Templates of HTTP and plugin nodes that wait for an answer, by id of node."""
     caches: list[tuple[str, str, Object]] = field(default_factory=list)
@@ -80,6 +82,8 @@ class Run:
         self.globals: dict[str, Any] = {}
         self.result = Result(self.workflow)
         self.active_pods = 0
+        self.has_missing_pods = False
+        """A pod that was begun is not there: nodes that have begun are gone on with, whatever else is full."""
         self.depth = 0
         self.aggregated: dict[str, Any] = {}
 
