@@ -293,7 +293,7 @@ class JetStreamObjects:
             "env": env,
             "ports": [_port("client", 4222), _port("cluster", 6222), _port("monitor", 8222)],
             "volumeMounts": [*_CONFIGURED, {"name": data, "mountPath": "/data/jetstream"}],
-            "startupProbe": _probe("/healthz", failureThreshold=30),
+            "startupProbe": _probe("/healthz", periodSeconds=1, failureThreshold=300),
             "livenessProbe": _probe("/", periodSeconds=30),
             "readinessProbe": _probe("/healthz", periodSeconds=5),
             "lifecycle": {"preStop": {"exec": {"command": stop}}},
@@ -381,7 +381,7 @@ _CONFIGURED = (
 
 
 def _probe(path: str, **fields: int) -> Object:
-    return {"httpGet": {"path": path, "port": 8222}, "initialDelaySeconds": 10, "timeoutSeconds": 5, **fields}
+    return {"httpGet": {"path": path, "port": 8222}, "timeoutSeconds": 5, **fields}
 
 
 def _port(name: str, number: int) -> Object:

@@ -146,6 +146,25 @@ def test_endpoints_name_ready_pods_and_the_others() -> None:
     assert routes == {("127.96.0.1", 80): target, ("127.0.0.1", 30000): target}
 
 
+def test_a_service_without_a_selector_leads_where_others_say() -> None:
+    metadata = {"name": "store", "namespace": "n", "uid": "u"}
+    ports = [{"name": "api", "port": 9000}, {"name": "web", "port": 9001}]
+    service = {"metadata": metadata, "spec": {"clusterIP": "127.96.0.1", "ports": ports}}
+    named = [{"name": "api", "port": 5000}]
+    told = {"metadata": metadata, "subsets": [{"addresses": [{"ip": "10.0.0.1"}], "ports": named}]}
+    foreign = told | {"metadata": metadata | {"namespace": "another"}}
+    part = {
+        "metadata": {"name": "x", "namespace": "n", "labels": {"kubernetes.io/service-name": "store"}},
+        "endpoints": [{"addresses": ["10.0.0.2"]}, {"addresses": ["10.0.0.3"], "conditions": {"ready": False}}],
+        "ports": named,
+    }
+    routes = proxy.routes([service], [pod("Running", ready=True)], [told, foreign], [part])
+    assert routes == {
+        ("127.96.0.1", 9000): [("10.0.0.1", 5000), ("10.0.0.2", 5000)],
+        ("127.96.0.1", 9001): [],
+    }
+
+
 def test_a_stateful_pod_has_its_name_its_claim_and_its_domain() -> None:
     it = {
         "apiVersion": "apps/v1",

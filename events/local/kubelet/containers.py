@@ -285,6 +285,7 @@ class Container:
     # ---- while it lives
 
     async def _watch(self, life: Life) -> None:
+        began = asyncio.get_running_loop().time()
         lifecycle = self.spec.get("lifecycle") or {}
         if lifecycle.get("postStart"):
             said = await hooks.run(lifecycle["postStart"], self.spec, self._home.address, self.run_inside)
@@ -292,7 +293,8 @@ class Container:
                 self._home.event("Warning", "FailedPostStartHook", said)
                 await self.end(life, self._grace())
                 return
-        if (spec := self.spec.get("startupProbe")) and not await self._probe(life, "Startup", spec, is_once=True):
+        startup = self.spec.get("startupProbe")
+        if startup and not await self._probe(life, "Startup", startup, began, is_once=True):
             return
         self.state.started = True
         self.state.ready = not self.spec.get("readinessProbe")
@@ -301,12 +303,15 @@ class Container:
         async with asyncio.TaskGroup() as group:
             for kind, spec in kinds:
                 if spec:
-                    group.create_task(self._probe(life, kind, spec))
+                    group.create_task(self._probe(life, kind, spec, began))
 
-    async def _probe(self, life: Life, kind: str, spec: Object, *, is_once: bool = False) -> bool:
-        """Look again and again; with `is_once` until it passes. False when the container was killed for it."""
+    async def _probe(self, life: Life, kind: str, spec: Object, began: float, *, is_once: bool = False) -> bool:
+        """Look again and again; with `is_once` until it passes. False when the container was killed for it.
+
+        The delay counts from `began`, when the container was started.
+        """
         prober = Prober(spec)
-        await asyncio.sleep(prober.delay)
+        await asyncio.sleep(began + prober.delay - asyncio.get_running_loop().time())
         while True:
             good, why = await probes.look(spec, self.spec, self._home.address, self.run_inside, prober.timeout)
             decided = prober.saw(is_success=good, message=why)

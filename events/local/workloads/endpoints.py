@@ -1,8 +1,8 @@
-"""EndpointSlices and Endpoints: which pods are behind a service."""
+"""EndpointSlices and Endpoints: which pods are behind a service; what others say is behind one without a selector."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from events.kube import patches
@@ -146,3 +146,26 @@ def endpoints_of(service: Object, pods: list[Object]) -> Object:
         },
         "subsets": [subset] if has_any else [],
     }
+
+
+def told(service: Object, port: Object, endpoints: Iterable[Object], slices: Iterable[Object]) -> list[tuple[str, int]]:
+    """Where a port of a service without a selector leads, by what somebody wrote. Pure."""
+    name, namespace = service["metadata"]["name"], service["metadata"]["namespace"]
+    found = []
+    for one in endpoints:
+        if (one["metadata"]["name"], one["metadata"]["namespace"]) == (name, namespace):
+            for subset in one.get("subsets") or ():
+                addresses = [address["ip"] for address in subset.get("addresses") or ()]
+                found += list(_at(addresses, subset.get("ports") or (), port))
+    for one in slices:
+        metadata = one["metadata"]
+        if metadata["namespace"] == namespace and (metadata.get("labels") or {}).get(_SERVICE) == name:
+            ready = [it for it in one.get("endpoints") or () if (it.get("conditions") or {}).get("ready") is not False]
+            found += list(_at([it["addresses"][0] for it in ready], one.get("ports") or (), port))
+    return list(dict.fromkeys(found))
+
+
+def _at(addresses: Iterable[str], ports: Iterable[Object], wanted: Object) -> Iterator[tuple[str, int]]:
+    """The addresses, with the port of the wanted one's name."""
+    numbers = [one["port"] for one in ports if (one.get("name") or "") == (wanted.get("name") or "")]
+    return ((address, number) for address in addresses for number in numbers)

@@ -58,7 +58,8 @@ class Workloads:
         one.on(pods, lambda pod: services_of(pod, services))
         self._add("claims", Claims(api, claims, folder), claims)
         self._add("scalers", Scalers(api, scalers), scalers)
-        self._proxy = Proxy(services, pods, log)
+        told = of("v1", "Endpoints"), of("discovery.k8s.io/v1", "EndpointSlice")
+        self._proxy = Proxy(services, pods, told, log)
 
     def _add(self, name: str, what: Any, informer: Informer) -> Controller:
         one = Controller(name, what.reconcile, metrics=self._metrics, log=self._log)

@@ -32,21 +32,21 @@ class _Front:
 
 
 class Proxy:
-    """Keeps a listener for each port of each service."""
+    """Keeps a listener for each port of each service; `told`: the informers of Endpoints and of EndpointSlices."""
 
-    def __init__(self, services: Informer, pods: Informer, log: Log) -> None:
-        self._services, self._pods, self._log = services, pods, log
+    def __init__(self, services: Informer, pods: Informer, told: tuple[Informer, Informer], log: Log) -> None:
+        self._services, self._pods, self._told, self._log = services, pods, told, log
         self._fronts: dict[Address, _Front] = {}
         self._failed: dict[Address, str] = {}
         self._changed = asyncio.Event()
-        for informer in (services, pods):
+        for informer in (services, pods, *told):
             informer.subscribe(lambda _old, _new: self._changed.set())
 
     async def run(self) -> None:
         """Until cancelled."""
         try:
-            await self._services.synced()
-            await self._pods.synced()
+            for informer in (self._services, self._pods, *self._told):
+                await informer.synced()
             while True:
                 self._changed.clear()
                 await self._settle()
@@ -59,7 +59,8 @@ class Proxy:
                 self._close(address)
 
     async def _settle(self) -> None:
-        wanted = routes(self._services.all(), self._pods.all())
+        told, slices = (one.all() for one in self._told)
+        wanted = routes(self._services.all(), self._pods.all(), told, slices)
         for address in [one for one in self._fronts if one not in wanted]:
             self._close(address)
         for address, targets in wanted.items():
@@ -100,29 +101,41 @@ class Proxy:
             writer.transport.abort()
 
 
-def routes(services: Iterable[Object], pods: list[Object]) -> dict[Address, list[Address]]:
-    """Address and port of each service -> those of the pods that are ready. Pure."""
+def routes(
+    services: Iterable[Object], pods: list[Object], told: Iterable[Object] = (), slices: Iterable[Object] = ()
+) -> dict[Address, list[Address]]:
+    """Address and port of each service -> those of the pods that are ready, or what was told of it. Pure."""
     found: dict[Address, list[Address]] = {}
+    told, slices = list(told), list(slices)
     for it in services:
         spec = it.get("spec") or {}
-        if not spec.get("selector") or spec.get("type") == "ExternalName":
+        if spec.get("type") == "ExternalName":
             continue
-        namespace = it["metadata"]["namespace"]
-        behind = [
-            pod
-            for pod in pods
-            if pod["metadata"]["namespace"] == namespace
-            and endpoints.is_behind(it, pod)
-            and (owned.is_ready(pod) or spec.get("publishNotReadyAddresses"))
-        ]
+        behind = _pods_of(it, pods)
         for port in spec.get("ports") or ():
             if port.get("protocol", "TCP") != "TCP":
                 continue
             numbers = [(pod["status"]["podIP"], endpoints.target_of(pod, port)) for pod in behind]
             targets = [(address, number) for address, number in numbers if number]
+            if not spec.get("selector"):
+                targets = endpoints.told(it, port, told, slices)
             for address in _addresses(spec, port):
                 found.setdefault(address, targets)
     return found
+
+
+def _pods_of(service: Object, pods: Iterable[Object]) -> list[Object]:
+    """Those that it may lead to now."""
+    spec, namespace = service["spec"], service["metadata"]["namespace"]
+    if not spec.get("selector"):
+        return []
+    return [
+        pod
+        for pod in pods
+        if pod["metadata"]["namespace"] == namespace
+        and endpoints.is_behind(service, pod)
+        and (owned.is_ready(pod) or spec.get("publishNotReadyAddresses"))
+    ]
 
 
 def _addresses(spec: Object, port: Object) -> Iterable[Address]:
