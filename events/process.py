@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Callable, Collection
 
 from aiohttp import web
 
+from events import mounted
 from events.backoff import Endless
 from events.errors import KeryxError, UserError
 from events.logs import Log
@@ -202,7 +203,8 @@ class HealthServer:
 def start(main: Callable[[], Awaitable[int]]) -> int:
     """Run `main` on the fastest loop there is; its exit code."""
     factory = None
-    if sys.platform != "win32":
+    # Names that only Python's own resolver knows (`standins/site`) are not known to that loop.
+    if sys.platform != "win32" and mounted.ROOT not in os.environ:
         import uvloop
 
         factory = uvloop.new_event_loop

@@ -15,6 +15,7 @@ from typing import Any
 
 import orjson
 
+from events import mounted
 from events.errors import UserError
 from events.scripting.link import Limits
 
@@ -66,10 +67,10 @@ class Settings:
 def read(environ: Mapping[str, str] = os.environ) -> Settings:
     """Settings from the environment; UserError naming the variable that cannot be used."""
     level = environ.get("LOG_LEVEL", "").lower()
-    mounted = _file(environ, "KERYX_OBJECT_FILE")
+    carried = _file(environ, "KERYX_OBJECT_FILE")
     return Settings(
-        sensor_object=mounted or _decoded(environ, "SENSOR_OBJECT"),
-        event_source_object=mounted or _decoded(environ, "EVENTSOURCE_OBJECT"),
+        sensor_object=carried or _decoded(environ, "SENSOR_OBJECT"),
+        event_source_object=carried or _decoded(environ, "EVENTSOURCE_OBJECT"),
         bus_config=_file(environ, "KERYX_BUS_FILE") or _decoded(environ, "EVENTBUS_CONFIG"),
         since=_file(environ, "KERYX_SINCE_FILE"),
         pod_name=environ.get("POD_NAME") or socket.gethostname(),
@@ -83,7 +84,7 @@ def read(environ: Mapping[str, str] = os.environ) -> Settings:
         image_pull_policy=environ.get("IMAGE_PULL_POLICY") or "Always",
         leader_election=environ.get("LEADER_ELECTION", ""),
         election_times={key: text for key, text in environ.items() if key.startswith("LEADER_ELECTION_")},
-        bus_auth_file=environ.get("KERYX_BUS_AUTH_FILE") or BUS_AUTH_FILE,
+        bus_auth_file=mounted.where(environ.get("KERYX_BUS_AUTH_FILE") or BUS_AUTH_FILE, environ),
         address=environ.get("KERYX_LISTEN", ""),
     )
 

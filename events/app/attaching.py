@@ -16,6 +16,7 @@ from eventbus.embedded_config import HOST, Files
 from eventbus.jetstream.bus import JetStreamBus
 from eventbus.jetstream.link import Access
 from eventbus.types import BusConfig, JetStreamConfig
+from events import mounted
 from events.app.data_directory import DataDirectory
 from events.credentials import MOUNTED, Credentials
 from events.errors import UserError
@@ -65,7 +66,7 @@ def _configured(where: Where, settings: Settings, log: Log) -> JetStreamBus:
         config,
         where.namespace or settings.namespace or "default",
         name="keryx",
-        credentials=Credentials((MOUNTED,)),
+        credentials=Credentials((Path(mounted.where(str(MOUNTED))),)),
         auth_file=Path(settings.bus_auth_file),
         metrics=Metrics(VERSION),
         log=log,

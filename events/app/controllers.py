@@ -6,10 +6,12 @@ A new one is a row: what it is made from is in `Surroundings`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 
 from eventbus import configuration
 from eventbus.configuration import Configuration
 from eventbus.controller import EventBusController
+from events import mounted
 from events.app import manager
 from events.app.manager import Options, Row, Surroundings
 from events.app.watched_file import WatchedFile
@@ -41,7 +43,12 @@ async def run(options: Options, settings: Settings, version: str) -> int:
         for problem in problems:
             log.warning("The configuration has something without effect", problem=str(problem))
 
-    file = WatchedFile(options.config_file, lambda text: configuration.parse(text, warn), configuration.shipped, log)
+    file = WatchedFile(
+        Path(mounted.where(str(options.config_file))),
+        lambda text: configuration.parse(text, warn),
+        configuration.shipped,
+        log,
+    )
     return await manager.run(rows(lambda: file.current), options, settings, version, following=[file])
 
 

@@ -15,7 +15,7 @@ from eventbus import connecting
 from eventbus.base import Bus, Session
 from eventbus.roles import Role
 from eventbus.types import BusConfig
-from events import yamls
+from events import mounted, yamls
 from events.clients import Clients
 from events.credentials import MOUNTED, Credentials
 from events.errors import UserError
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from eventsources.http.server import HttpServers
     from eventsources.types import EventSource
 
-_NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+_NAMESPACE_FILE = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
 WORKER_COMMAND = (sys.executable, "-P", "-m", "events.app.source_worker")
 """Starts a worker of an event source; the pid of this process and the number of the worker follow."""
 OpenSession = Callable[[], Awaitable[Session]]
@@ -137,7 +137,7 @@ async def _supervise(
         namespace,
         wire_of(event_source),
         BusPlan(raw_bus, settings.bus_auth_file, role="source"),
-        Surroundings([str(MOUNTED)], settings.grace, settings.log_level, settings.address, settings.kubeconfig),
+        Surroundings([_secrets()], settings.grace, settings.log_level, settings.address, settings.kubeconfig),
     )
 
     async def work(process: Process) -> None:
@@ -180,9 +180,15 @@ def _object(raw: dict[str, Any] | None, kind: str, variable: str) -> dict[str, A
 def _namespace(settings: Settings, raw: dict[str, Any]) -> str:
     metadata = raw.get("metadata")
     named = (metadata.get("namespace") if isinstance(metadata, dict) else "") or settings.namespace
-    if not named and _NAMESPACE_FILE.is_file():
-        named = _NAMESPACE_FILE.read_text(encoding="utf-8").strip()
+    file = Path(mounted.where(_NAMESPACE_FILE))
+    if not named and file.is_file():
+        named = file.read_text(encoding="utf-8").strip()
     return str(named or "default")
+
+
+def _secrets() -> str:
+    """The folder of mounted Secrets and ConfigMaps."""
+    return mounted.where(str(MOUNTED))
 
 
 async def _run(
@@ -191,7 +197,7 @@ async def _run(
     """Connect the bus, serve, wind down."""
     config = BusConfig.parse(settings.bus_config or {}, lenient=True)
     process = _process(settings, version, log)
-    credentials = Credentials((MOUNTED,))
+    credentials = Credentials((Path(_secrets()),))
     clients = Clients(credentials, lambda: kube(settings.kubeconfig), limits=settings.script_limits)
     auth_file = Path(settings.bus_auth_file)
     bus = connecting.bus(

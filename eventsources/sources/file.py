@@ -17,7 +17,7 @@ from contextlib import aclosing, suppress
 
 from pydantic import Field
 
-from events import durations, rawjson, regexes
+from events import durations, mounted, rawjson, regexes
 from events.errors import UserError
 from events.problems import Problems, did_you_mean
 from eventsources.base import Source, SourceContext
@@ -77,7 +77,8 @@ class FileSource(Source[FileSpec]):
     def __init__(self, spec: FileSpec) -> None:
         super().__init__(spec)
         where = spec.watch_path_config
-        self._folder = Folder(_clean(where.directory))
+        self._directory = _clean(where.directory)
+        self._folder = Folder(mounted.where(self._directory))
         self._chosen = Chosen(where)
         self._quiet = spec.quiet if spec.event_type in ("CREATE", "WRITE") else 0.0
         self._known = Known()
@@ -150,7 +151,7 @@ class FileSource(Source[FileSpec]):
 
     def _data(self, change: Change) -> bytes:
         """Contract 3.3: the whole path, when polling the name alone."""
-        name = change.name if self.spec.polling else posixpath.join(self._folder.path, change.name)
+        name = change.name if self.spec.polling else posixpath.join(self._directory, change.name)
         op = OPERATIONS[change.operation]
         return rawjson.dumps({"name": _text(name), "op": op, "metadata": self.spec.metadata})
 

@@ -6,6 +6,7 @@ import asyncio
 import os
 import stat
 
+from events import mounted
 from events.errors import ActionError
 from sensors.artifacts.locations import FileArtifact
 from sensors.artifacts.reading import Refused, decoded, too_large
@@ -36,7 +37,7 @@ class FileReader:
         name = f"file {self._path!r}"
         try:
             # Without O_NONBLOCK a pipe would wait for its writer.
-            with open(os.open(self._path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            with open(os.open(mounted.where(self._path), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
                 status = os.fstat(file.fileno())
                 if not stat.S_ISREG(status.st_mode):
                     raise Refused(f"{name} is not a regular file")

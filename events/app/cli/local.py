@@ -40,6 +40,12 @@ def up(
     log_level: Annotated[
         str, typer.Option(help=f"{', '.join(_LEVELS)}.", callback=_level, envvar="KERYX_LOG_LEVEL")
     ] = "info",
+    refresh: Annotated[
+        float, typer.Option(help="Seconds between two looks at what volumes follow: ConfigMaps, Secrets.", min=0.1)
+    ] = 60.0,
+    mounts: Annotated[
+        str, typer.Option(help="auto, or none: as where no mount namespaces are allowed.", envvar="KERYX_MOUNTS")
+    ] = "auto",
     *,
     detach: Annotated[
         bool, typer.Option("--detach", "-d", help="In the background; returns once it is ready.")
@@ -48,18 +54,22 @@ def up(
     """A whole Kubernetes on this machine: API server, workloads, and a node whose pods are processes."""
     from events.app.local.place import Place
 
+    if mounts not in ("auto", "none"):
+        raise UserError(f"{mounts!r} is neither auto nor none", path="--mounts")
     if detach:
         from events.app.local import life
 
-        options = ["--port", str(port), "--crash-backoff", str(crash_backoff), "--log-level", log_level]
-        state = life.detach(Place(data), options)
+        told = ["--port", str(port), "--crash-backoff", str(crash_backoff), "--log-level", log_level]
+        told += ["--refresh", str(refresh), "--mounts", mounts]
+        state = life.detach(Place(data), told)
         show(f"ready: export KUBECONFIG={Place(data).kubeconfig.absolute()}  (pid {state.pid}, {state.url})")
         return 0
     from events import process
     from events.app.local import up as upping
 
     logs.set_up(log_level)
-    return process.start(lambda: upping.run(upping.Options(data, port, crash_backoff)))
+    options = upping.Options(data, port, crash_backoff, refresh=refresh, has_mounts=mounts == "auto")
+    return process.start(lambda: upping.run(options))
 
 
 def down(data: Data = _DATA) -> int:

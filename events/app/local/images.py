@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import sys
 from pathlib import Path
 
@@ -20,6 +21,14 @@ def folders() -> list[str]:
     """Where what stands in for images lies, this Python above all."""
     own = Path(events.__file__).resolve().parents[1]
     return list(dict.fromkeys(str(Path(one).resolve()) for one in (sys.prefix, sys.base_prefix, own)))
+
+
+def unmounted() -> Image:
+    """What every container gets besides where nothing can be mounted: names of services for what it runs most."""
+    folder = Path(standins.__file__).parent
+    here = {name: found for name in ("curl", "wget") if (found := shutil.which(name))}
+    programs = {name: (*_PLAIN, str(folder / "by_name.py"), found) for name, found in here.items()}
+    return Image(("*",), programs=programs, env={"PYTHONPATH": str(folder / "site")})
 
 
 def table() -> list[Image]:

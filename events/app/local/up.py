@@ -45,6 +45,9 @@ class Options:
     port: int = 0
     backoff: float = 10.0
     forward_ports: bool = True
+    refresh: float = 60.0
+    has_mounts: bool = True
+    """False: as on a machine where nothing can be mounted."""
 
 
 async def run(options: Options) -> int:
@@ -112,6 +115,9 @@ async def _serve(
         images.table(),
         backoff_first=options.backoff,
         forward_ports=options.forward_ports,
+        refresh_seconds=options.refresh,
+        has_mounts=options.has_mounts,
+        unmounted=images.unmounted(),
         keep=[str(data), *images.folders()],
     )
     node = Node(client, settings, log)

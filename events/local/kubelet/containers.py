@@ -7,7 +7,8 @@ import contextlib
 import signal
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,6 +22,7 @@ from events.local.kubelet.processes import MARK, Launch, Mount, StartError
 from events.local.kubelet.records import Record, restore_in_place
 from events.local.kubelet.settings import Settings
 from events.local.kubelet.states import ContainerState
+from events.local.kubelet.unmounted import Unmounted
 from events.local.kubelet.volumes import VolumeError, Volumes
 
 Object = dict[str, Any]
@@ -75,6 +77,8 @@ class Container:
         self._record = Record(home.folder / "containers" / f"{self.name}.json")
         self._stopping = asyncio.Event()
         self._env: dict[str, str] = {}
+        self._unmounted: Unmounted | None = None
+        """Where nothing can be mounted: how it is told of its mounts."""
 
     # ---- its past
 
@@ -182,25 +186,29 @@ class Container:
         if chosen.folder:
             env["PATH"] = f"{chosen.folder}:{env.get('PATH', '')}"
         env[MARK] = f"{home.mark}/{self.name}/{self.state.restarts}/"
-        argv = [environment.expand(word, env) for word in chosen.argv]
-        images.check_program(chosen, self.state.image, env.get("PATH", ""))
         work = home.folder / "work" / self.name
         work.mkdir(parents=True, exist_ok=True)
         env.setdefault("HOME", str(work))
         mounts = [*home.extra_mounts(), *home.volumes.mounts(spec, env), self._message_mount()]
+        keep = [str(home.settings.data.resolve()), *home.settings.keep]
+        if not home.namespace:
+            self._unmounted = Unmounted(mounts, keep, home.folder / "unmounted" / self.name)
+            self._unmounted.lay_out()
+            env = self._unmounted.environment(env, home.settings.environ)
+            mounts = []
+        self._env = env
+        launch = self._launch([environment.expand(word, env) for word in chosen.argv], tty=bool(spec.get("tty")))
+        images.check_program(replace(chosen, argv=launch.argv), self.state.image, env.get("PATH", ""))
         root = home.folder / "root"
         root.mkdir(exist_ok=True)
-        self._env = env
-        return Launch(
-            argv,
-            env,
-            spec.get("workingDir") or str(work),
-            home.namespace,
-            str(root),
-            mounts if home.namespace else (),
-            [str(home.settings.data.resolve()), *home.settings.keep],
-            tty=bool(spec.get("tty")),
-        )
+        return replace(launch, namespace=home.namespace, root=str(root), mounts=mounts, keep=keep)
+
+    def _launch(self, argv: Sequence[str], *, tty: bool) -> Launch:
+        """A process with the container's environment, in its working folder."""
+        cwd = self.spec.get("workingDir") or str(self._home.folder / "work" / self.name)
+        if self._unmounted is None:
+            return Launch(argv, self._env, cwd, tty=tty)
+        return Launch(self._unmounted.argv(argv), self._env, self._unmounted.text(cwd), tty=tty)
 
     def _message_mount(self) -> Mount:
         file = self._message_file()
@@ -355,9 +363,9 @@ class Container:
         life = self.life
         if life is None:
             raise StartError(f"container {self.name} is not running")
+        launch = self._launch(argv, tty=tty)
         env = self._env | ({"TERM": "xterm"} if tty else {})
-        cwd = self.spec.get("workingDir") or str(self._home.folder / "work" / self.name)
-        return Launch(argv, env, cwd, join=life.pid if self._home.namespace else 0, tty=tty)
+        return replace(launch, env=env, join=life.pid if self._home.namespace else 0)
 
     # ---- its end
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -45,22 +45,31 @@ def name_of(reference: str) -> str:
 class Chosen:
     """What a container runs: `argv` before its variables are expanded, where `PATH` begins, and more environment."""
 
-    argv: list[str]
+    argv: Sequence[str]
     folder: str
     env: Mapping[str, str]
     is_known: bool
 
 
 class Images:
-    """The table, with a folder of small scripts for the programs of each row."""
+    """The table, with a folder of small scripts for the programs of each row. `always` is added to every image."""
 
-    def __init__(self, rows: Sequence[Image], folder: Path) -> None:
-        self._rows, self._folder = rows, folder
+    def __init__(self, rows: Sequence[Image], folder: Path, always: Image | None = None) -> None:
+        self._rows, self._folder, self._always = rows, folder, always
         for number, row in enumerate(rows):
             _write_programs(folder / str(number), row.programs)
+        if always is not None:
+            _write_programs(folder / "always", always.programs)
 
     def choose(self, container: Object) -> Chosen:
         """Raises PullError when nothing stands in for its image."""
+        chosen = self._chosen(container)
+        if self._always is None:
+            return chosen
+        path = ":".join(one for one in (chosen.folder, str(self._folder / "always")) if one)
+        return replace(chosen, folder=path, env={**self._always.env, **chosen.env})
+
+    def _chosen(self, container: Object) -> Chosen:
         image = container.get("image") or ""
         command, arguments = list(container.get("command") or ()), list(container.get("args") or ())
         name = name_of(image)

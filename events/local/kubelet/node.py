@@ -94,13 +94,13 @@ class Node:
         left = await in_thread(lambda: processes.end_marked(f"{self.mark}/"), "left-over processes")
         if left:
             self._log.warning("Ended what an earlier node had left behind", processes=left)
-        namespace = await namespaces(data)
+        namespace = await namespaces(data) if self._settings.has_mounts else ""
         if not namespace:
-            self._log.warning("No mount namespaces on this machine: volumes are not where pods mount them")
+            self._log.warning("No mount namespaces: pods are told where their volumes are instead")
         self._parts = Parts(
             self._settings,
             self._api,
-            Images(self._settings.images, data / "programs"),
+            Images(self._settings.images, data / "programs", None if namespace else self._settings.unmounted),
             namespace,
             self.mark,
             self._services.all,

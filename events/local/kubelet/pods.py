@@ -34,7 +34,8 @@ _LAST_WORD_SECONDS = 5.0
 _FORCED_SECONDS = 2.0
 _OVER = ("Succeeded", "Failed")
 _NO_MOUNTS = (
-    "this machine allows no mount namespaces: volumes are at the paths in KERYX_VOLUME_NAME, not where they are mounted"
+    "no mount namespaces: paths of volumes in command, args and env are told as what they are on this machine; "
+    "programs find others below KERYX_ROOT"
 )
 _INTERRUPTED = "the node was stopped, or ended, while the pod ran"
 

@@ -35,6 +35,10 @@ class Settings:
     stop_seconds: float = 10.0
     """What containers get at most when the node itself stops."""
     forward_ports: bool = True
+    has_mounts: bool = True
+    """Whether mounts are tried at all (KERYX_MOUNTS=none: not); see `unmounted` for how pods do without."""
+    unmounted: Image | None = None
+    """Programs and environment that every container gets besides where nothing can be mounted."""
     keep: Sequence[str] = ()
     """Folders that containers see where they are, whatever they mount above: programs that stand in for images."""
     environ: Mapping[str, str] = field(default_factory=lambda: {k: os.environ[k] for k in PASSED_ON if k in os.environ})
