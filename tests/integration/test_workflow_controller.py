@@ -4,111 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from prometheus_client import CollectorRegistry
 from support.pod_player import PodPlayer
+from support.workflow_installation import ARGO, SHELL, Installation, memory, named, shell, workflow
 
 from events.kube import patches
-from events.kube.api import KubeApi, Object, Resource
-from events.kube.memory import MemoryKube
-from events.local.workflows.controller import Workflows
-from events.local.workflows.definitions import KINDS
-from events.logs import Log
-from events.metrics import ControllerMetrics
+from events.kube.api import Object
 
-ARGO = "argoproj.io/v1alpha1"
-SHELL = {"image": "busybox", "command": ["sh", "-c"]}
-
-
-def memory() -> MemoryKube:
-    api = MemoryKube()
-    for kind in KINDS:
-        api.register(Resource("argoproj.io", "v1alpha1", kind.plural, kind.kind, kind.scope == "Namespaced"))
-    return api
-
-
-def workflow(name: str, *templates: Object, **spec: Any) -> Object:
-    return {
-        "apiVersion": ARGO,
-        "kind": "Workflow",
-        "metadata": {"name": name, "namespace": "ns"},
-        "spec": {"entrypoint": "main", "templates": list(templates), **spec},
-    }
-
-
-def shell(name: str, text: str, **more: Any) -> Object:
-    return {"name": name, "container": {**SHELL, "args": [text]}, **more}
-
-
-class Installation:
-    """The controllers and a node on one API; may be started several times."""
-
-    def __init__(self, api: KubeApi, data: Path, *, runs: bool = True) -> None:
-        self.api, self.data, self.runs = api, data, runs
-        self.controllers: Workflows
-        self.player: PodPlayer
-
-    @asynccontextmanager
-    async def controlling(self) -> AsyncIterator[None]:
-        metrics = ControllerMetrics(CollectorRegistry())
-        self.controllers = Workflows(self.api, self.data, metrics=metrics, log=Log("workflows"))
-        task = asyncio.create_task(self.controllers.run())
-        try:
-            yield
-        finally:
-            task.cancel()
-            await asyncio.wait([task])
-            assert task.cancelled(), task.exception()
-
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[Installation]:
-        self.player = PodPlayer(self.api, runs=self.runs)
-        async with self.player.playing(), self.controlling():
-            yield self
-
-    async def get(self, kind: str, name: str) -> Object:
-        return await self.api.get(await self.api.resource(*kind_of(kind)), name, namespace="ns")
-
-    async def all(self, kind: str) -> list[Object]:
-        found = await self.api.list(await self.api.resource(*kind_of(kind)), namespace="ns")
-        return list(found["items"])
-
-    async def patch(self, name: str, body: Object) -> None:
-        resource = await self.api.resource(ARGO, "Workflow")
-        await self.api.patch(resource, name, body, content_type=patches.MERGE, namespace="ns")
-
-    async def until(self, name: str, is_met: Callable[[Object], Any], seconds: float = 60) -> Object:
-        ends = time.monotonic() + seconds
-        while True:
-            found = await self.get("Workflow", name)
-            if is_met(found):
-                return found
-            assert time.monotonic() < ends, found.get("status")
-            await asyncio.sleep(0.02)
-
-    async def ended(self, name: str) -> Object:
-        return await self.until(name, lambda one: one["metadata"].get("labels", {}).get(COMPLETED) == "true")
-
-    async def result(self, obj: Object) -> Object:
-        await self.api.create(obj)
-        found: Object = (await self.ended(obj["metadata"]["name"]))["status"]
-        return found
-
-
-COMPLETED = "workflows.argoproj.io/completed"
-
-
-def kind_of(kind: str) -> tuple[str, str]:
-    return ("v1", kind) if kind in ("Pod", "ConfigMap", "Event") else (ARGO, kind)
-
-
-def named(status: Object, name: str) -> Object:
-    return next(one for one in status["nodes"].values() if one["displayName"] == name)
+ARCHIVED = "workflows.argoproj.io/workflow-archiving-status"
 
 
 @pytest.fixture
@@ -233,10 +139,10 @@ async def test_terminating_ends_the_pods(installation: Installation) -> None:
 
 
 async def test_a_pod_that_cannot_be_made_is_an_error_of_its_node(installation: Installation) -> None:
-    data = {"source": {"artifactPaths": {"name": "p", "s3": {"key": "x"}}}, "transformation": [{"expression": "data"}]}
-    status = await installation.result(workflow("w", {"name": "main", "data": data}))
+    artifact = {"name": "p", "path": "/tmp/p", "gcs": {"bucket": "b", "key": "x"}}
+    status = await installation.result(workflow("w", shell("main", "true", inputs={"artifacts": [artifact]})))
     assert status["phase"] == "Error"
-    assert "data templates are not available here" in status["message"]
+    assert "artifacts of gcs are not available here; use s3 with endpoint: storage.googleapis.com" in status["message"]
 
 
 async def test_a_hundred_workflows_at_once_survive_the_death_of_the_controller(tmp_path: Path) -> None:
@@ -310,3 +216,66 @@ async def test_folders_of_workflows_that_are_gone_are_removed_at_the_next_start(
         await installation.result(workflow("w", shell("main", "true", outputs=outputs)))
         assert not left.exists()
         assert len(list((tmp_path / "nodes").iterdir())) == 1
+
+
+def configured(**data: str) -> Object:
+    meta = {"name": "workflow-controller-configmap", "namespace": "argo"}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": data}
+
+
+async def test_limits_keep_workflows_pending_until_others_have_ended(installation: Installation) -> None:
+    await installation.api.create(configured(parallelism="1"))
+    await asyncio.sleep(0)
+    wait = {"name": "main", "suspend": {}}
+    await installation.api.create(workflow("first", wait))
+    await installation.until("first", lambda one: one.get("status", {}).get("phase") == "Running")
+    await installation.api.create(workflow("second", wait))
+    found = await installation.until("second", lambda one: one.get("status", {}).get("phase"))
+    assert (found["status"]["phase"], found["status"]["message"]) == (
+        "Pending",
+        "Workflow processing has been postponed because too many workflows are already running",
+    )
+    await installation.patch("first", {"spec": {"shutdown": "Terminate"}})
+    found = await installation.until("second", lambda one: one["status"]["phase"] == "Running")
+    assert "message" not in found["status"]
+
+
+async def test_the_label_of_a_namespace_is_its_limit_and_is_followed(installation: Installation) -> None:
+    await installation.api.create(configured(namespaceParallelism="1"))
+    labels = {"workflows.argoproj.io/parallelism-limit": "2"}
+    await installation.api.create(
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "ns", "labels": labels}}
+    )
+    for name in ("a", "b"):
+        await installation.api.create(workflow(name, {"name": "main", "suspend": {}}))
+        await installation.until(name, lambda one: one.get("status", {}).get("phase") == "Running")
+    await installation.api.create(workflow("c", {"name": "main", "suspend": {}}))
+    await installation.until("c", lambda one: one.get("status", {}).get("phase") == "Pending")
+    namespaces = await installation.api.resource("v1", "Namespace")
+    patch = {"metadata": {"labels": {"workflows.argoproj.io/parallelism-limit": "3"}}}
+    await installation.api.patch(namespaces, "ns", patch, content_type=patches.MERGE)
+    await installation.until("c", lambda one: one["status"]["phase"] == "Running")
+
+
+async def test_a_limit_holds_over_the_death_of_the_controller(tmp_path: Path) -> None:
+    installation = Installation(memory(), tmp_path)
+    await installation.api.create(configured(parallelism="1"))
+    async with installation.controlling():
+        await installation.api.create(workflow("z", {"name": "main", "suspend": {}}))
+        await installation.until("z", lambda one: one.get("status", {}).get("phase") == "Running")
+    await installation.api.create(workflow("a", {"name": "main", "suspend": {}}))
+    async with installation.controlling():
+        found = await installation.until("a", lambda one: one.get("status", {}).get("phase"))
+        assert found["status"]["phase"] == "Pending"
+
+
+async def test_only_so_many_ended_workflows_are_kept(installation: Installation) -> None:
+    await installation.api.create(configured(retentionPolicy="completed: 1"))
+    for name in ("a", "b", "c"):
+        await installation.result(workflow(name, {"name": "main", "suspend": {"duration": "1ms"}}))
+        await installation.until(name, lambda one: one["metadata"]["labels"].get(ARCHIVED))
+    ends = time.monotonic() + 60
+    while [one["metadata"]["name"] for one in await installation.all("Workflow")] != ["c"]:
+        assert time.monotonic() < ends
+        await asyncio.sleep(0.05)
+    assert len(installation.controllers.archive.list("ns")) == 3

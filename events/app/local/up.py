@@ -124,7 +124,7 @@ async def _serve(
     server.kubelets.register(settings.name, node.streaming)
     workloads = Workloads(client, data / "volumes", Metrics(VERSION).for_controllers(), log)
     counts = Metrics(VERSION).for_controllers()
-    workflows = Workflows(client, data / "workflows", metrics=counts, log=Log("workflows"))
+    workflows = Workflows(client, data / "workflows", metrics=counts, log=Log("workflows"), logs=client.logs)
     await installing.install(client)
     ours = Process(Metrics(VERSION), Log("controller"), grace=_GRACE, metrics_port=None)
     running = asyncio.create_task(_all(node, workloads, workflows, ours, own), name="everything")

@@ -1,7 +1,7 @@
 """Workflows, WorkflowTemplates, ClusterWorkflowTemplates and CronWorkflows, carried out. Contract: workflows.
 
-Objects are raw dicts in Argo's wire form. Everything but `controller`, `archive` and `store` is pure: no I/O, and no
-clock but the time passed in.
+Objects are raw dicts in Argo's wire form. Everything but the last three lines is pure: no I/O, no clock but the
+time passed in.
 
     names.py phases.py          ids of nodes, names of pods; what a phase means
     tags.py expressions.py      `{{x}}` and `{{=x}}` in the JSON form of an object
@@ -15,5 +15,9 @@ clock but the time passed in.
     pods.py                     the pod of a node
     tree.py                     the nodes drawn
     suspending.py               resume, stop and set on suspended nodes
-    controller.py store.py archive.py   watches and writes
+    configuration.py throttle.py        what holds for all; how many run at once
+    artifacts/                  where artifacts lie, and how they come there
+    handover.py                 what pods need and leave: scripts, parameters, artifacts
+    controller.py pod_making.py ending.py archive.py    watches and writes
+    resource_pod.py data_pod.py what pods of ours run
 """

@@ -6,8 +6,11 @@ import contextlib
 import json
 import sqlite3
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+
+from events.local.workflows import variables
 
 Object = dict[str, Any]
 _SCHEMA = """
@@ -19,6 +22,8 @@ create index if not exists by_name on workflows (namespace, name);
 create index if not exists by_time on workflows (finished);
 """
 _WAIT = 10.0
+MOST = 1024**3
+"""Bytes of Workflows that are kept."""
 
 
 class Archive:
@@ -77,3 +82,18 @@ class Archive:
         """Whether it was there."""
         with self._open() as connection:
             return connection.execute("delete from workflows where uid = ?", (uid,)).rowcount > 0
+
+    def sweep(self, before: datetime | None, most: int = MOST) -> int:
+        """Forget those that ended before a time, and the oldest beyond `most` bytes; how many."""
+        size = "sum(length(cast(object as blob))) over (order by finished desc, uid)"
+        grown = f"select uid from (select uid, {size} as total from workflows) where total > ?"  # noqa: S608 - no values
+        with self._open() as connection:
+            count = 0
+            if before is not None:
+                limit = variables.instant(before)
+                count += connection.execute("delete from workflows where finished < ?", (limit,)).rowcount
+            count += connection.execute(f"delete from workflows where uid in ({grown})", (most,)).rowcount  # noqa: S608
+        if count:
+            with contextlib.closing(sqlite3.connect(self._path, timeout=_WAIT)) as connection:
+                connection.execute("vacuum")
+        return count

@@ -98,3 +98,20 @@ def drops_claims(workflow: Object) -> bool:
     """Whether the PersistentVolumeClaims of an ended Workflow go."""
     strategy = (spec_of(workflow).get("volumeClaimGC") or {}).get("strategy") or "OnWorkflowSuccess"
     return strategy == "OnWorkflowCompletion" or (workflow.get("status") or {}).get("phase") == "Succeeded"
+
+
+def retired(workflows: Iterable[Object], retention: Mapping[str, int]) -> list[tuple[str, str]]:
+    """(name, namespace) of ended Workflows beyond those that are kept of their phase, the oldest."""
+    found = []
+    by_phase: dict[str, list[Object]] = {}
+    for one in workflows if retention else ():
+        is_over = (one["metadata"].get("labels") or {}).get(_COMPLETED) == "true"
+        phase = (one.get("status") or {}).get("phase", "")
+        if is_over and phase in retention and not one["metadata"].get("deletionTimestamp"):
+            by_phase.setdefault(phase, []).append(one)
+    for phase, several in by_phase.items():
+        several.sort(key=lambda one: (str(one["status"].get("finishedAt", "")), one["metadata"]["name"]), reverse=True)
+        found += [
+            (one["metadata"]["name"], one["metadata"].get("namespace", "")) for one in several[retention[phase] :]
+        ]
+    return found

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import sqlite3
 from collections.abc import Callable, Iterable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,27 +23,34 @@ from events.kube.api import KubeApi, KubeError, Object, Resource
 from events.kube.controller import Controller, Key, owner_keys
 from events.kube.informer import Informer
 from events.kube.recording import Recorder
-from events.local.workflows import caching, completing, cron, handover, packing, requests, validation
+from events.local.workflows import caching, completing, configuration, cron, packing, requests, validation, writing
 from events.local.workflows.archive import Archive
+from events.local.workflows.artifacts.stores import Stores
+from events.local.workflows.configuration import Configuration
 from events.local.workflows.definitions import API_VERSION
+from events.local.workflows.ending import Ending
 from events.local.workflows.engine import Given, Locks, Result, operate
-from events.local.workflows.engine.operating import COMPLETED, is_completed
+from events.local.workflows.engine.operating import PHASE, is_completed
 from events.local.workflows.errors import WorkflowError
-from events.local.workflows.handover import Folders
+from events.local.workflows.pod_making import LogReader, PodMaking
+from events.local.workflows.throttle import LIMIT_LABEL, POSTPONED, Throttle
 from events.logs import Log
 from events.metrics import ControllerMetrics
 from events.threads import in_thread
 
 LABELS = "workflows.argoproj.io/"
-ARCHIVED = f"{LABELS}workflow-archiving-status"
 _BY_WORKFLOW = "workflow"
-_AT_ONCE = 16
+_SWEEP = 3600.0
+"""Seconds between looks at what the archive may forget."""
 _SOON = (408, 409, 429, 500, 502, 503, 504)
 _FINAL = ("Succeeded", "Failed", "Error")
 
 
 class Workflows:
-    """The controllers of workflows. `data` holds what steps hand over, artifacts and the archive."""
+    """The controllers of workflows. `data` holds what steps hand over, artifacts and the archive.
+
+    `logs` reads logs of pods, for archiveLogs; `defaults` are workflowDefaults below those of the ConfigMap.
+    """
 
     def __init__(
         self,
@@ -53,21 +61,22 @@ class Workflows:
         log: Log,
         namespace: str | None = None,
         defaults: Object | None = None,
+        logs: LogReader | None = None,
         workers: int = 8,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._api, self._data, self._log, self._clock = api, data, log, clock
         self._defaults = defaults or {}
+        self._config = Configuration()
         self.archive = Archive(data / "archive.db")
         self.locks = Locks()
+        self.throttle = Throttle(self._limit)
         self._released = 0
         self._is_restored = False
         self._answers: dict[str, dict[str, Object]] = {}
-        self._refused: dict[str, dict[str, str]] = {}
         self._asked: set[str] = set()
         self._uids: dict[Key, str] = {}
         self._recorder = Recorder(api, "workflow-controller", log=log)
-        self._creating = asyncio.Semaphore(_AT_ONCE)
         self._tasks: asyncio.TaskGroup | None = None
         self._session: aiohttp.ClientSession | None = None
 
@@ -87,7 +96,14 @@ class Workflows:
         self._ticks = Controller("cronworkflow", self._tick, workers=2, metrics=metrics, log=log)
         self._ticks.on(self._crons)
         self._ticks.on(self._workflows, owner_keys("CronWorkflow"))
-        self._config_maps.subscribe(lambda _old, _new: self._wake(is_forced=True))
+        stores = Stores(data / "artifacts", self._secret)
+        self._making = PodMaking(api, data, stores, log, self._main.queue.add, logs)
+        self._ending = Ending(api, data, self.archive, stores, self._making.transfers, self._main.queue.add)
+        self._home = namespace or configuration.NAMESPACE
+        self._namespaces = Informer(api, "v1", "Namespace", log=log) if namespace is None else None
+        self._config_maps.subscribe(self._note_config_map)
+        if self._namespaces is not None:
+            self._namespaces.subscribe(lambda _old, _new: self._let(self.throttle.admitted()))
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -98,14 +114,18 @@ class Workflows:
             self._crons,
             self._config_maps,
             self._pods,
+            *([self._namespaces] if self._namespaces is not None else ()),
         )
         async with aiohttp.ClientSession(auto_decompress=True) as self._session, asyncio.TaskGroup() as self._tasks:
             for one in informers:
                 self._tasks.create_task(one.run())
+            self._making.transfers.start = self._tasks.create_task
             self._tasks.create_task(self._recorder.run())
-            for one in (self._templates, self._cluster_templates, self._config_maps, self._workflows):
-                await one.synced()
+            for one in informers:
+                if one not in (self._pods, self._crons):
+                    await one.synced()
             await self._sweep()
+            self._tasks.create_task(self._shorten())
             self._tasks.create_task(self._main.run())
             self._tasks.create_task(self._ticks.run())
 
@@ -121,6 +141,49 @@ class Workflows:
 
         await in_thread(remove, "sweep")
 
+    async def _shorten(self) -> None:
+        """The archive, now and then."""
+        while True:
+            seconds = self._config.archive_seconds
+            before = self._clock() - timedelta(seconds=seconds) if seconds else None
+            try:
+                count = await in_thread(partial(self.archive.sweep, before), "archive")
+            except sqlite3.Error as error:
+                self._log.warning("The archive of workflows cannot be shortened", reason=str(error))
+            else:
+                if count:
+                    self._log.info("Archived workflows are forgotten", count=count)
+            await asyncio.sleep(_SWEEP)
+
+    # --- what holds for all
+
+    def _note_config_map(self, old: Object | None, new: Object | None) -> None:
+        meta = (new or old or {})["metadata"]
+        if (meta.get("namespace"), meta["name"]) == (self._home, configuration.NAME):
+            try:
+                self._config = configuration.of(new)
+            except WorkflowError as error:
+                self._log.warning("The configuration of workflows is wrong; the former one holds", reason=error.message)
+            self._let(self.throttle.admitted())
+        self._wake(is_forced=True)
+
+    def _limit(self, namespace: str) -> int:
+        """How many Workflows run at once in a namespace, or in all."""
+        if not namespace:
+            return self._config.parallelism
+        found = self._namespaces.get("", namespace) if self._namespaces is not None else None
+        text = str((((found or {}).get("metadata") or {}).get("labels") or {}).get(LIMIT_LABEL, ""))
+        return int(text) if text.isdecimal() else self._config.namespace_parallelism
+
+    def _let(self, several: Iterable[str]) -> None:
+        """Look at those that may run now."""
+        for name in several:
+            namespace, _, workflow = name.partition("/")
+            self._main.queue.add(Key(namespace, workflow))
+
+    async def _secret(self, namespace: str, name: str, key: str) -> str:
+        return await caching.secret(self._api, namespace, name, key)
+
     # --- one Workflow
 
     async def _reconcile(self, key: Key) -> float | None:
@@ -132,16 +195,32 @@ class Workflows:
                 raise
             await self._forget(key)
             return None
-        if workflow["metadata"].get("deletionTimestamp"):
-            return None
         self._uids[key] = workflow["metadata"]["uid"]
+        if workflow["metadata"].get("deletionTimestamp"):
+            return await self._ending.deleting(key, workflow)
         if is_completed(workflow):
             return await self._complete(key, workflow)
         self._restore()
+        if not self._admitted(key, workflow):
+            await self._postpone(workflow)
+            return None
         given = await self._given(workflow)
         result = operate(given)
         self._wake()
         return await self._carry_out(key, workflow, given, result)
+
+    def _admitted(self, key: Key, workflow: Object) -> bool:
+        """Whether limits let it run; what is to end does so in any case."""
+        meta, spec = workflow["metadata"], workflow["spec"]
+        created = str(meta.get("creationTimestamp", ""))
+        return bool(spec.get("shutdown")) or self.throttle.admits(str(key), int(spec.get("priority") or 0), created)
+
+    async def _postpone(self, workflow: Object) -> None:
+        status = workflow.setdefault("status", {})
+        if not status.get("phase"):
+            status |= {"phase": "Pending", "message": POSTPONED}
+            workflow["metadata"].setdefault("labels", {})[PHASE] = "Pending"
+            await self._api.replace(packing.packed(workflow))
 
     async def _given(self, workflow: Object) -> Given:
         meta = workflow["metadata"]
@@ -153,33 +232,18 @@ class Workflows:
         return Given(
             workflow=workflow,
             now=self._clock(),
+            reported=await self._making.reported(workflow, owned),
             pods=owned,
-            reported=await self._reported(workflow, owned),
             answers=self._answers.get(uid, {}),
-            refused=self._refused.get(uid, {}),
+            refused=self._making.refused.get(uid, {}),
             workflow_templates=templates,
             cluster_templates=cluster,
             config_maps={one["metadata"]["name"]: one for one in self._config_maps.all(namespace)},
-            defaults=self._defaults,
+            defaults={**self._defaults, **self._config.defaults},
+            repository=dict(self._config.repository),
             locks=self.locks,
             validate=lambda one: validation.check_workflow(one, templates, cluster),
         )
-
-    async def _reported(self, workflow: Object, pods: dict[str, Object]) -> dict[str, Object]:
-        """What pods that have ended left, of nodes that do not know yet."""
-        nodes, found = (workflow.get("status") or {}).get("nodes") or {}, {}
-        for pod in pods.values():
-            identity = pod["metadata"].get("annotations", {}).get(f"{LABELS}node-id", "")
-            is_over = (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
-            if is_over and nodes.get(identity, {}).get("phase") not in _FINAL and handover.hands_over(pod):
-                collect = partial(handover.collected, pod, self._folders(workflow, pod))
-                found[identity] = await in_thread(collect, "outputs")
-        return found
-
-    def _folders(self, workflow: Object, pod: Object) -> Folders:
-        meta = workflow["metadata"]
-        place = self._data / "nodes" / meta["uid"] / pod["metadata"]["name"]
-        return Folders(place.absolute(), (self._data / "artifacts" / meta["namespace"]).absolute())
 
     async def _carry_out(self, key: Key, former: Object, given: Given, result: Result) -> float | None:
         """Write, then do: a write that comes too late must have done nothing."""
@@ -188,20 +252,20 @@ class Workflows:
             workflow = packing.unpacked(await self._api.replace(packing.packed(workflow)))
             self._tell(former, workflow)
         for claim in result.claims if former.get("status", {}).get("phase") != "Running" else ():
-            await self._create(claim)
+            await writing.create(self._api, claim)
         again = result.look_again
-        if result.pods and not await self._make_pods(workflow, result):
+        if result.pods and not await self._making.make(workflow, result):
             again = 0.0
         for name in result.stopped:
-            await self._delete("v1", "Pod", name, key.namespace)
+            await writing.delete(self._api, "v1", "Pod", name, key.namespace)
         for name, uid in result.replaced.items():
-            await self._delete("v1", "Pod", name, key.namespace, uid=uid)
+            await writing.delete(self._api, "v1", "Pod", name, key.namespace, uid=uid)
         for name, entry, value in result.caches:
             await caching.save(self._api, key.namespace, name, entry, value)
         self._ask(key, workflow, result)
         doomed, wait = completing.superfluous(workflow, given.pods.values(), self._clock())
         for name in doomed:
-            await self._delete("v1", "Pod", name, key.namespace)
+            await writing.delete(self._api, "v1", "Pod", name, key.namespace)
         if is_completed(workflow):
             return 0.0
         return min((one for one in (again, wait) if one is not None), default=None)
@@ -215,57 +279,6 @@ class Workflows:
         reason = "WorkflowFailed" if phase in ("Failed", "Error") else f"Workflow{phase}"
         text = message or {"Running": "Workflow Running", "Succeeded": "Workflow completed"}.get(phase, phase)
         self._recorder.event(workflow, "Warning" if reason == "WorkflowFailed" else "Normal", reason, text)
-
-    # --- pods
-
-    async def _make_pods(self, workflow: Object, result: Result) -> bool:
-        """Create pods, several at once; whether none was refused."""
-        text = str(workflow["spec"]) + str((workflow.get("status") or {}).get("storedTemplates", ""))
-        text += str((workflow.get("status") or {}).get("storedWorkflowTemplateSpec", ""))
-        keeps = "outputs.result" in text
-        uid, before = workflow["metadata"]["uid"], len(self._refused.get(workflow["metadata"]["uid"], ()))
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                for pod in result.pods:
-                    template = result.templates[pod["metadata"]["name"]]
-                    tasks.create_task(self._make_pod(workflow, pod, template, keeps_result=keeps))
-        except ExceptionGroup as several:
-            raise several.exceptions[0] from None  # one reason is enough; the next look makes what is missing
-        return len(self._refused.get(uid, ())) == before
-
-    async def _make_pod(self, workflow: Object, pod: Object, template: Object, *, keeps_result: bool) -> None:
-        name, uid = pod["metadata"]["name"], workflow["metadata"]["uid"]
-        try:
-            folders = self._folders(workflow, pod)
-            plan = handover.planned(pod, template, folders, keeps_result=keeps_result)
-            if plan.files:
-                await in_thread(lambda: handover.write(plan.files), "handover")
-            async with self._creating:
-                await self._create(plan.pod)
-        except WorkflowError as error:
-            self._refused.setdefault(uid, {})[name] = error.message
-        except KubeError as error:
-            if error.status in _SOON or "exceeded quota" in error.message:
-                raise
-            self._refused.setdefault(uid, {})[name] = error.message
-
-    async def _create(self, obj: Object) -> None:
-        """Create; what is there already is as good."""
-        try:
-            await self._api.create(obj)
-        except KubeError as error:
-            if error.status != 409:
-                raise
-
-    async def _delete(self, version: str, kind: str, name: str, namespace: str | None, *, uid: str = "") -> None:
-        """Delete; what is gone already, or is another one than that with `uid`, is as good."""
-        options = {"preconditions": {"uid": uid}} if uid else None
-        try:
-            resource = await self._api.resource(version, kind)
-            await self._api.delete(resource, name, namespace=namespace, options=options)
-        except KubeError as error:
-            if error.status != 404 and not (uid and error.status == 409):
-                raise
 
     async def _resource(self, kind: str) -> Resource:
         return await self._api.resource(API_VERSION, kind)
@@ -301,54 +314,28 @@ class Workflows:
     # --- the end
 
     async def _complete(self, key: Key, workflow: Object) -> float | None:
-        """Archive, clean up, and delete when its time is over."""
-        self.locks.release_workflow(str(key))
-        self._wake()
-        uid, now = workflow["metadata"]["uid"], self._clock()
+        """What is left to do for one that has ended."""
+        self._release(key)
+        uid = workflow["metadata"]["uid"]
         self._answers.pop(uid, None)
-        self._refused.pop(uid, None)
         pods = [one for one in self._pods.by(_BY_WORKFLOW, str(key)) if _is_owned(one, uid)]
-        doomed, wait = completing.superfluous(workflow, pods, now)
-        for name in doomed:
-            await self._delete("v1", "Pod", name, key.namespace)
-        for pod in pods:
-            if pod["metadata"]["labels"].get(COMPLETED) != "true" and pod["metadata"]["name"] not in doomed:
-                await self._label("v1", "Pod", pod, COMPLETED, "true")
-        if (workflow["metadata"].get("labels") or {}).get(ARCHIVED) != "Archived":
-            await in_thread(lambda: self.archive.put(workflow), "archive")
-            if completing.drops_claims(workflow):
-                for one in (workflow["status"].get("persistentVolumeClaims")) or ():
-                    name = one["persistentVolumeClaim"]["claimName"]
-                    await self._delete("v1", "PersistentVolumeClaim", name, key.namespace)
-            await self._label(API_VERSION, "Workflow", workflow, ARCHIVED, "Archived")
-        expires = completing.expires(workflow)
-        if expires is not None:
-            if expires <= now:
-                await self._delete(API_VERSION, "Workflow", key.name, key.namespace)
-                return None
-            left = (expires - now).total_seconds() + 0.05
-            wait = left if wait is None else min(wait, left)
+        others = self._workflows.all() if self._config.retention else ()
+        wait = await self._ending.complete(key, workflow, pods, others, self._config, self._clock())
+        self._making.forget(uid)
         return wait
 
-    async def _label(self, version: str, kind: str, obj: Object, label: str, value: str) -> None:
-        meta = obj["metadata"]
-        patch = {"metadata": {"labels": {label: value}}}
-        try:
-            resource = await self._api.resource(version, kind)
-            await self._api.patch(
-                resource, meta["name"], patch, content_type=patches.MERGE, namespace=meta.get("namespace")
-            )
-        except KubeError as error:
-            if error.status != 404:
-                raise
+    def _release(self, key: Key) -> None:
+        """It holds no lock and no place any more."""
+        self.locks.release_workflow(str(key))
+        self._wake()
+        self._let(self.throttle.released(str(key)))
 
     async def _forget(self, key: Key) -> None:
         """A Workflow that is gone leaves locks and folders."""
-        self.locks.release_workflow(str(key))
-        self._wake()
+        self._release(key)
         uid = self._uids.pop(key, "")
         self._answers.pop(uid, None)
-        self._refused.pop(uid, None)
+        self._making.forget(uid)
         if uid:
             folder = self._data / "nodes" / uid
             await in_thread(lambda: shutil.rmtree(folder, ignore_errors=True), "forget")
@@ -362,7 +349,10 @@ class Workflows:
         self._is_restored = True
         for workflow in self._workflows.all():
             if not is_completed(workflow):
-                self.locks.restore((workflow.get("status") or {}).get("synchronization") or {})
+                status, meta = workflow.get("status") or {}, workflow["metadata"]
+                self.locks.restore(status.get("synchronization") or {})
+                if status.get("phase") == "Running":
+                    self.throttle.restore([f"{meta['namespace']}/{meta['name']}"])
 
     def _wake(self, *, is_forced: bool = False) -> None:
         """Look at those that wait for a lock, when one became free."""
@@ -392,7 +382,7 @@ class Workflows:
         if tick.create is not None:
             await self._submit(tick)
         for name in tick.delete:
-            await self._delete(API_VERSION, "Workflow", name, key.namespace)
+            await writing.delete(self._api, API_VERSION, "Workflow", name, key.namespace)
         if tick.cron != found:
             await self._api.replace(tick.cron)
         return tick.look_again
@@ -401,7 +391,7 @@ class Workflows:
         """Create the Workflow of a run; one that is refused counts as failed."""
         assert tick.create is not None
         try:
-            await self._create(tick.create)
+            await writing.create(self._api, tick.create)
         except KubeError as error:
             if error.status in _SOON:
                 raise

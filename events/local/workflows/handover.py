@@ -10,34 +10,37 @@ from __future__ import annotations
 import contextlib
 import copy
 import json
-import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from events.local.workflows import gotexts, pods
+from events.local.workflows.artifacts import locations, scripts
+from events.local.workflows.artifacts.scripts import Fetch, Save
+from events.local.workflows.artifacts.stores import path_of
 from events.local.workflows.engine.templates import type_of
 from events.local.workflows.errors import WorkflowError
 
 Object = dict[str, Any]
 MOST_RESULT = 256 * 1024
 VOLUME = "keryx-handover"
-TEMPLATE = "template.json"
+TEMPLATE, RESULT = "template.json", "main.result"
+KEEPS_LOGS = "workflows.argoproj.io/archive-logs"
 POD_UID = "KERYX_POD_UID"
 """Names the folder of one life of a pod: a pod that is made again finds nothing of its predecessor."""
 _ENTRYPOINTS: Mapping[str, tuple[str, ...]] = {"argosay": ("argosay",), "whalesay": ("cowsay",)}
 """Commands of images that have one of their own, where an author leaves it out."""
-_REMOTE = ("gcs", "oss", "azure", "artifactory", "hdfs", "plugin")
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A pod as it is made, and the files that it needs."""
+    """A pod as it is made, the files that it needs, and what is to be fetched for it."""
 
     pod: Object
     files: Mapping[Path, str] = field(default_factory=dict)
+    fetches: Sequence[Fetch] = ()
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,7 @@ def planned(pod: Object, template: Mapping[str, Any], folders: Folders, *, keeps
     """The pod with its script; WorkflowError for what is not available."""
     kind = type_of(template)
     if kind == "data":
-        raise WorkflowError("data templates are not available here")
+        return _data(pod, template, folders)
     if kind == "resource":
         return _resource(pod, template, folders)
     is_set = kind == "containerSet"
@@ -60,21 +63,32 @@ def planned(pod: Object, template: Mapping[str, Any], folders: Folders, *, keeps
     inputs, outputs = template.get("inputs") or {}, template.get("outputs") or {}
     has_io = inputs.get("artifacts") or outputs.get("artifacts") or outputs.get("parameters")
     if not (has_io or script or is_set or keeps_result or template.get("sidecars")):
-        return Plan(pod)
+        return _with_logs(pod, template, folders) if _keeps_logs(template) else Plan(pod)
     made, files = copy.deepcopy(pod), {folders.place / TEMPLATE: json.dumps(template)}
     mains = _main_names(template)
     for container in made["spec"]["containers"]:
         name = container["name"]
         run = folders.place / f"{name}.sh"
         if name in mains:
-            files[run] = _main(name, template, pod, folders, files)
+            files[run] = _main(name, template, folders, files)
         else:
             files[run] = _sidecar(folders, mains)
         _below(container, run, folders)
     if script:
         files[folders.place / "script"] = script
     _mounted(made["spec"], folders)
-    return Plan(made, files)
+    return Plan(made, files, scripts.fetches(template, folders.place))
+
+
+def _keeps_logs(template: Mapping[str, Any]) -> bool:
+    return bool(scripts.place_of(template).get("archiveLogs"))
+
+
+def _with_logs(pod: Object, template: Mapping[str, Any], folders: Folders) -> Plan:
+    """A pod that hands nothing over but its log, which needs no script."""
+    meta = pod["metadata"]
+    marked = {**pod, "metadata": {**meta, "annotations": {**meta.get("annotations", {}), KEEPS_LOGS: "true"}}}
+    return Plan(marked, {folders.place / TEMPLATE: json.dumps(template)})
 
 
 def _main_names(template: Mapping[str, Any]) -> list[str]:
@@ -110,22 +124,18 @@ def _mounted(spec: Object, folders: Folders) -> None:
             container["volumeMounts"] = [*(container.get("volumeMounts") or ()), mount]
 
 
-def _q(path: Any) -> str:
-    return shlex.quote(str(path))
-
-
 def _own(folders: Folders) -> str:
     """The line that names the folder of this life of the pod."""
-    return f'd={_q(folders.place)}/"${POD_UID}"'
+    return f'd={scripts.quoted(folders.place)}/"${POD_UID}"'
 
 
-def _main(name: str, template: Mapping[str, Any], pod: Object, folders: Folders, files: dict[Path, str]) -> str:
+def _main(name: str, template: Mapping[str, Any], folders: Folders, files: dict[Path, str]) -> str:
     mains = _main_names(template)
     lines = ["set -u", _own(folders), 'mkdir -p "$d/parameters" "$d/codes"']
     lines += _waiting(name, template)
     is_last = name == "main" or len(mains) == 1
     if is_last:
-        lines += _fetching(template, folders, files)
+        lines += scripts.fetching(template, folders.place, folders.store, files)
     lines += [
         f'rm -f "$d/{name}.out"',
         f'mkfifo "$d/{name}.out"',
@@ -137,7 +147,7 @@ def _main(name: str, template: Mapping[str, Any], pod: Object, folders: Folders,
         "wait $t",
     ]
     if is_last:
-        lines += _saving(template, pod, folders)
+        lines += scripts.saving(template, folders.store)
     lines += [f'echo $code >"$d/codes/{name}.new" && mv "$d/codes/{name}.new" "$d/codes/{name}"', "exit $code"]
     return "\n".join(lines) + "\n"
 
@@ -152,86 +162,6 @@ def _waiting(name: str, template: Mapping[str, Any]) -> list[str]:
                 found.append(f"while [ ! -e {code} ]; do sleep 0.1; done")
                 given = f'echo $b >"$d/codes/{name}"; exit "$b"'
                 found.append(f'b=$(cat {code}); if [ "$b" != 0 ]; then {given}; fi')
-    return found
-
-
-def _fetching(template: Mapping[str, Any], folders: Folders, files: dict[Path, str]) -> list[str]:
-    found = []
-    for one in (template.get("inputs") or {}).get("artifacts") or ():
-        path, name = str(one.get("path") or ""), one["name"]
-        lines = _fetch(one, name, path, folders, files)
-        if not lines and not one.get("optional"):
-            raise WorkflowError(f"input artifact {name} has no location")
-        if lines:
-            found.append(f'mkdir -p "$(dirname {_q(path)})"')
-            found += [f"{line} || {{ echo 'artifact {name} cannot be fetched' >&2; exit 64; }}" for line in lines]
-            if one.get("mode") is not None:
-                flag = "-R " if one.get("recurseMode") else ""
-                found.append(f"chmod {flag}{int(one['mode']):o} {_q(path)}")
-    return found
-
-
-def _fetch(one: Mapping[str, Any], name: str, path: str, folders: Folders, files: dict[Path, str]) -> list[str]:
-    if one.get("raw") is not None:
-        source = folders.place / f"raw-{name}"
-        files[source] = str(one["raw"].get("data", ""))
-        return [f"cp {_q(source)} {_q(path)}"]
-    if one.get("http"):
-        return [f"curl -fsSL -o {_q(path)} {_q(one['http'].get('url', ''))}"]
-    if one.get("git"):
-        git = one["git"]
-        lines = [f"git clone -q {_q(git.get('repo', ''))} {_q(path)}"]
-        return lines + ([f"git -C {_q(path)} checkout -q {_q(git['revision'])}"] if git.get("revision") else [])
-    if one.get("s3"):
-        if one["s3"].get("bucket") or one["s3"].get("endpoint"):
-            raise WorkflowError(f"input artifact {name}: only the local store of artifacts is available, no bucket")
-        return _unpacked(folders.store / _safe(one["s3"].get("key", "")), path, str(one.get("subPath") or ""))
-    for key in _REMOTE:
-        if one.get(key) is not None:
-            raise WorkflowError(f"input artifact {name}: artifacts of {key} are not available here")
-    return []
-
-
-def _unpacked(source: Path, path: str, inner: str) -> list[str]:
-    if not source.name.endswith(".tgz"):
-        return [f"cp -r {_q(source / inner if inner else source)} {_q(path)}"]
-    unpack = f'rm -rf "$d/unpacked" && mkdir "$d/unpacked" && tar -xzf {_q(source)} -C "$d/unpacked"'
-    entry = f'"$d/unpacked"/*/{shlex.quote(inner)}' if inner else '"$d/unpacked"/*'
-    return [unpack, f"rm -rf {_q(path)} && cp -r {entry} {_q(path)}"]
-
-
-def _safe(key: str) -> Path:
-    """A key as a path below the store."""
-    parts = [part for part in Path(key).parts if part not in ("/", "..", ".")]
-    return Path(*parts) if parts else Path("unnamed")
-
-
-def key_of(artifact: Mapping[str, Any], workflow: str, pod: str) -> str:
-    """Where an output artifact is stored."""
-    own = (artifact.get("s3") or {}).get("key")
-    if own:
-        return str(own)
-    is_plain = (artifact.get("archive") or {}).get("none") is not None
-    name = Path(str(artifact["path"])).name if is_plain else f"{artifact['name']}.tgz"
-    return f"{workflow}/{pod}/{name}"
-
-
-def _saving(template: Mapping[str, Any], pod: Object, folders: Folders) -> list[str]:
-    found, outputs = [], template.get("outputs") or {}
-    workflow = pod["metadata"]["labels"][f"{pods.LABELS}workflow"]
-    for one in outputs.get("parameters") or ():
-        path = (one.get("valueFrom") or {}).get("path")
-        if path:
-            found.append(f'[ -e {_q(path)} ] && cp {_q(path)} "$d/parameters/{one["name"]}"')
-    for one in outputs.get("artifacts") or ():
-        if (one.get("s3") or {}).get("bucket") or any(one.get(key) is not None for key in _REMOTE):
-            raise WorkflowError(f"output artifact {one['name']}: only the local store of artifacts is available")
-        path = Path(str(one["path"]))
-        target = folders.store / _safe(key_of(one, workflow, pod["metadata"]["name"]))
-        saved = f'tar -czf "$d/new.tgz" -C {_q(path.parent)} {_q(path.name)} && mv "$d/new.tgz" {_q(target)}'
-        if not target.name.endswith(".tgz"):
-            saved = f"rm -rf {_q(target)} && cp -r {_q(path)} {_q(target)}"
-        found.append(f"[ -e {_q(path)} ] && mkdir -p {_q(target.parent)} && {saved}")
     return found
 
 
@@ -253,19 +183,38 @@ def _sidecar(folders: Folders, mains: list[str]) -> str:
 
 def _resource(pod: Object, template: Mapping[str, Any], folders: Folders) -> Plan:
     """A pod of ours that acts on the API with the account of the pod."""
-    made = copy.deepcopy(pod)
-    plan = folders.place / "resource.json"
-    (main,) = [one for one in made["spec"]["containers"] if one["name"] == "main"]
-    main["command"] = [sys.executable, "-P", "-m", "events.local.workflows.resource_pod", str(plan)]
     told = {
         "resource": template["resource"],
         "outputs": template.get("outputs") or {},
         "namespace": pod["metadata"]["namespace"],
         "owner": pod["metadata"]["ownerReferences"][0],
         "inputs": template.get("inputs") or {},
+        "fetched": {one.name: str(one.target) for one in scripts.fetches(template, folders.place)},
     }
+    return _ours("resource", told, pod, template, folders, scripts.fetches(template, folders.place))
+
+
+def _data(pod: Object, template: Mapping[str, Any], folders: Folders) -> Plan:
+    """A pod of ours that sees the keys of an artifact's folder, and evaluates."""
+    source = ((template["data"].get("source")) or {}).get("artifactPaths") or {}
+    location = locations.of_input(source, scripts.place_of(template))
+    if location is None:
+        raise WorkflowError("a data template needs source.artifactPaths with the key of a folder in s3")
+    keys = folders.place / "keys.json"
+    told = {"transformation": template["data"].get("transformation") or [], "keys": str(keys)}
+    listing = Fetch(str(source.get("name") or "artifactPaths"), location, keys, {}, lists=True)
+    return _ours("data", told, pod, template, folders, [listing])
+
+
+def _ours(
+    kind: str, told: Object, pod: Object, template: Mapping[str, Any], folders: Folders, fetches: Sequence[Fetch]
+) -> Plan:
+    made = copy.deepcopy(pod)
+    plan = folders.place / f"{kind}.json"
+    (main,) = [one for one in made["spec"]["containers"] if one["name"] == "main"]
+    main["command"] = [sys.executable, "-P", "-m", f"events.local.workflows.{kind}_pod", str(plan)]
     _mounted(made["spec"], folders)
-    return Plan(made, {plan: json.dumps(told), folders.place / TEMPLATE: json.dumps(template)})
+    return Plan(made, {plan: json.dumps(told), folders.place / TEMPLATE: json.dumps(template)}, fetches)
 
 
 def write(files: Mapping[Path, str]) -> None:
@@ -276,21 +225,58 @@ def write(files: Mapping[Path, str]) -> None:
 
 
 def hands_over(pod: Mapping[str, Any]) -> bool:
-    """Whether a pod was made by `planned` to leave outputs."""
+    """Whether a pod was made by `planned` to leave outputs, or its log."""
+    if ((pod.get("metadata") or {}).get("annotations") or {}).get(KEEPS_LOGS):
+        return True
     return any(one.get("name") == f"{VOLUME}-0" for one in (pod.get("spec") or {}).get("volumes") or ())
 
 
-def collected(pod: Mapping[str, Any], folders: Folders) -> Object:
-    """The outputs that a pod left; `problem` says what is missing. Blocks."""
-    found: Object = {}
+@dataclass(frozen=True)
+class Left:
+    """What a pod left: `report` for the engine, whose `problem` says what is missing; outputs and logs to be stored."""
+
+    report: Object
+    saves: Sequence[Save] = ()
+    logs: Mapping[str, Save] = field(default_factory=dict)
+    """By container."""
+
+
+def collected(pod: Mapping[str, Any], folders: Folders) -> Left:
+    """What a pod that has ended left. Blocks."""
     try:
         template = json.loads((folders.place / TEMPLATE).read_text(encoding="utf-8"))
     except OSError:
-        return {"problem": f"{folders.place} is gone, and with it the outputs"}
-    workflow = pod["metadata"]["labels"][f"{pods.LABELS}workflow"]
+        return Left({"problem": f"{folders.place} is gone, and with it the outputs"})
     own = folders.place / str(pod["metadata"].get("uid", ""))
-    outputs = template.get("outputs") or {}
-    for one in outputs.get("parameters") or ():
+    saves, logs = scripts.saves(template, own), _logs(template, own)
+    found = _parameters(template, own)
+    artifacts = _artifacts(template, folders, {one.name: one for one in saves}, found)
+    artifacts += [{"name": one.name, "s3": {"key": one.location.key}} for one in logs.values() if one.source.exists()]
+    if artifacts:
+        found["artifacts"] = artifacts
+    result = _result(own / RESULT)
+    if result is not None:
+        found["result"] = result
+    if codes := _codes(own / "codes"):
+        found["codes"] = codes
+    return Left(found, saves, logs)
+
+
+def _logs(template: Mapping[str, Any], own: Path) -> dict[str, Save]:
+    if not _keeps_logs(template):
+        return {}
+    place = scripts.place_of(template)
+    found = {}
+    for name in _main_names(template):
+        fields = {**(place.get("s3") or {}), "key": f"{locations.prefix_of(place)}/{name}.log"}
+        location = locations.located(fields, place)
+        found[name] = Save(f"{name}-logs", location, own / "artifacts" / f"{name}-logs" / f"{name}.log")
+    return found
+
+
+def _parameters(template: Mapping[str, Any], own: Path) -> Object:
+    found: Object = {}
+    for one in (template.get("outputs") or {}).get("parameters") or ():
         source = one.get("valueFrom") or {}
         if not any(source.get(key) for key in ("path", "jsonPath", "jqFilter")):
             continue
@@ -301,19 +287,19 @@ def collected(pod: Mapping[str, Any], folders: Folders) -> Object:
             continue
         kept = {key: one[key] for key in ("name", "globalName", "description", "enum") if key in one}
         found.setdefault("parameters", []).append({**kept, "value": value})
-    for one in outputs.get("artifacts") or ():
-        key = key_of(one, workflow, pod["metadata"]["name"])
-        if (folders.store / _safe(key)).exists():
-            kept = {name: one[name] for name in ("name", "path", "globalName", "archive") if name in one}
-            found.setdefault("artifacts", []).append({**kept, "s3": {"key": key}})
+    return found
+
+
+def _artifacts(template: Mapping[str, Any], folders: Folders, saves: Mapping[str, Save], found: Object) -> list[Object]:
+    several = []
+    for one in (template.get("outputs") or {}).get("artifacts") or ():
+        location = locations.of_output(one, scripts.place_of(template))
+        path = saves[one["name"]].source if one["name"] in saves else folders.store / path_of(location.key)
+        if path.exists():
+            several.append(locations.stored(one, location))
         elif not one.get("optional"):
             found["problem"] = f"output artifact {one['name']}: {one.get('path')} does not exist"
-    result = _result(own / "main.result")
-    if result is not None:
-        found["result"] = result
-    if codes := _codes(own / "codes"):
-        found["codes"] = codes
-    return found
+    return several
 
 
 def _codes(folder: Path) -> dict[str, int]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from events.local.workflows import gotexts, names, tags
+from events.local.workflows.artifacts import locations
 from events.local.workflows.errors import WorkflowError
 
 if TYPE_CHECKING:
@@ -72,18 +73,28 @@ def of_node(run: Run, work: Work, node: Node) -> Object | None:
     if seconds is not None:
         spec["activeDeadlineSeconds"] = int(seconds)
     pod: Object = {"apiVersion": "v1", "kind": "Pod", "metadata": _metadata(run, work, node, name), "spec": spec}
-    inputs = template.get("inputs") or {}
-    scope = {**run.globals, "pod.name": name}
-    scope |= {
-        f"inputs.parameters.{one['name']}": one["value"]
-        for one in inputs.get("parameters") or ()
-        if one.get("value") is not None
-    }
-    pod = dict(tags.replaced(pod, {key: value for key, value in scope.items() if value is not None}))
+    pod = dict(tags.replaced(pod, _scope(run, work, name)))
     for patch in (run.spec.get("podSpecPatch"), template.get("podSpecPatch")):
         if patch:
             pod["spec"] = _patched(pod["spec"], patch)
     return pod
+
+
+def _scope(run: Run, work: Work, name: str) -> Object:
+    """Pass 7: what may stand in a pod."""
+    scope = {**run.globals, "pod.name": name}
+    scope |= {
+        f"inputs.parameters.{one['name']}": one["value"]
+        for one in (work.template.get("inputs") or {}).get("parameters") or ()
+    }
+    return {key: value for key, value in scope.items() if value is not None}
+
+
+def located(run: Run, work: Work, name: str) -> Object:
+    """The template of a pod, with archiveLocation: where what it leaves is stored."""
+    found = (run.status.get("artifactRepositoryRef") or {}).get("artifactRepository") or {}
+    place = locations.archive_location(work.template, found, archives_logs=run.spec.get("archiveLogs"))
+    return {**work.template, "archiveLocation": tags.replaced(place, _scope(run, work, name))}
 
 
 def _seconds(run: Run, work: Work) -> float | None:

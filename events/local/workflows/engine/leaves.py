@@ -31,7 +31,7 @@ def pod(run: Run, work: Work) -> Node:
     made = pods.of_node(run, work, node)
     if made is not None:
         run.result.pods.append(made)
-        run.result.templates[name] = work.template
+        run.result.templates[name] = pods.located(run, work, name)
     return node
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from events.errors import KeryxError
 from events.local.workflows import arguments, expressions, merging, names, phases, tags, variables
+from events.local.workflows.artifacts import collecting, locations
 from events.local.workflows.engine import execution, hooks, limits, lost, observing, progress
 from events.local.workflows.engine.execution import Options
 from events.local.workflows.engine.run import TERMINATE, Given, Node, Object, Result, Run
@@ -55,12 +56,16 @@ def _operate(run: Run) -> None:
     except WorkflowError as error:
         _end(run, "Failed", f"failed to set global parameters: {error.message}")
         return
-    if not _acquired(run):
+    if not _found_repository(run) or not _acquired(run):
         return
     if run.status.get("phase") in (None, "", "Pending"):
         _begin(run)
     else:
         observing.observe(run)
+    if collecting.is_wanted(run.spec, run.status.get("storedTemplates") or {}):
+        finalizers = run.meta.setdefault("finalizers", [])
+        if collecting.FINALIZER not in finalizers:
+            finalizers.append(collecting.FINALIZER)
     if run.deadline is not None:
         run.look_at(run.deadline + timedelta(milliseconds=10))
     _set_time(run)
@@ -144,6 +149,21 @@ def _substituted(run: Run) -> Object:
 
 
 # --- before the first node
+
+
+def _found_repository(run: Run) -> bool:
+    """Where artifacts go, once and for the whole life of the Workflow; False when that cannot be told."""
+    if run.status.get("phase") not in (None, "", "Pending") or "artifactRepositoryRef" in run.status:
+        return True
+    wanted = run.spec.get("artifactRepositoryRef")
+    try:
+        found = locations.repository(wanted, run.given.config_maps, run.given.repository)
+    except WorkflowError as error:
+        _end(run, "Error", str(error))
+        return False
+    if found:
+        run.status["artifactRepositoryRef"] = found
+    return True
 
 
 def _acquired(run: Run) -> bool:

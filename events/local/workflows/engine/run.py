@@ -39,6 +39,8 @@ class Given:
     config_maps: Mapping[str, Object] = field(default_factory=dict)
     defaults: Object = field(default_factory=dict)
     """The Workflow of the configuration's workflowDefaults."""
+    repository: Object = field(default_factory=dict)
+    """The configuration's artifactRepository; empty: the local store."""
     locks: Locks = field(default_factory=Locks)
     validate: Callable[[Object], None] | None = None
     """Raises for a Workflow that cannot be carried out; asked once, at the first look."""

@@ -1,0 +1,286 @@
+"""Artifacts of workflows in buckets: moto's S3, the controllers, and pods that really run. Contract: workflows I.6."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import tarfile
+import time
+import zipfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from support.aws import Aws, aws
+from support.workflow_installation import Installation, memory, named, shell, workflow
+
+from events.kube.api import KubeError, Object
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
+ARCHIVED = "workflows.argoproj.io/workflow-archiving-status"
+FINALIZER = "workflows.argoproj.io/artifact-gc"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Aws]:
+    with aws() as running:
+        yield running
+
+
+@pytest.fixture
+def bucket(server: Aws) -> Any:
+    server.reset()
+    client = server.client("s3")
+    client.create_bucket(Bucket="flows", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
+    return client
+
+
+def place(server: Aws, key: str = "", **more: Any) -> Object:
+    found = {
+        "bucket": "flows",
+        "endpoint": server.host,
+        "insecure": True,
+        "accessKeySecret": {"name": "keys", "key": "user"},
+        "secretKeySecret": {"name": "keys", "key": "password"},
+        **more,
+    }
+    return found | ({"key": key} if key else {})
+
+
+SECRET = {
+    "apiVersion": "v1",
+    "kind": "Secret",
+    "metadata": {"name": "keys", "namespace": "ns"},
+    "data": {"user": "dGVzdA==", "password": "dGVzdA=="},
+}
+
+
+def repositories(server: Aws, **more: Any) -> Object:
+    text = yaml.safe_dump({"s3": place(server, keyFormat="runs/{{workflow.name}}/{{pod.name}}"), **more})
+    notes = {"workflows.argoproj.io/default-artifact-repository": "main"}
+    meta = {"name": "artifact-repositories", "namespace": "ns", "annotations": notes}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": {"main": text}}
+
+
+@pytest.fixture
+async def installation(tmp_path: Path) -> AsyncIterator[Installation]:
+    async def logs(name: str, **_: Any) -> AsyncIterator[bytes]:
+        yield f"the log of {name}".encode()
+
+    async with Installation(memory(), tmp_path / "data", logs=logs).running() as found:
+        await found.api.create(SECRET)
+        yield found
+
+
+def keys(bucket: Any) -> list[str]:
+    return [one["Key"] for one in bucket.list_objects_v2(Bucket="flows").get("Contents") or ()]
+
+
+def content(bucket: Any, key: str) -> bytes:
+    return bytes(bucket.get_object(Bucket="flows", Key=key)["Body"].read())
+
+
+def two_steps(tmp_path: Path, **artifact: Any) -> list[Object]:
+    """A folder is written and read by the next one."""
+    write = shell(
+        "write",
+        f"mkdir -p {tmp_path}/made; echo one > {tmp_path}/made/1; echo two > {tmp_path}/made/2",
+        outputs={"artifacts": [{"name": "f", "path": f"{tmp_path}/made", **artifact}]},
+    )
+    read = shell(
+        "read",
+        f"cat {tmp_path}/got/1 {tmp_path}/got/2",
+        inputs={"artifacts": [{"name": "f", "path": f"{tmp_path}/got"}]},
+    )
+    given = {"artifacts": [{"name": "f", "from": "{{steps.a.outputs.artifacts.f}}"}]}
+    steps = [[{"name": "a", "template": "write"}], [{"name": "b", "template": "read", "arguments": given}]]
+    out = {"parameters": [{"name": "r", "value": "{{steps.b.outputs.result}}"}]}
+    leaf = {"name": "say", "inputs": {"parameters": [{"name": "r"}]}, "suspend": {"duration": "1ms"}}
+    steps.append([{"name": "c", "template": "say", "arguments": out}])
+    return [{"name": "main", "steps": steps}, write, read, leaf]
+
+
+@pytest.mark.parametrize(
+    ("archive", "stored"),
+    [
+        ({}, ["f.tgz"]),
+        ({"zip": {}}, ["f.zip"]),
+        ({"none": {}}, ["made/1", "made/2"]),
+        ({"tar": {"compressionLevel": 0}}, ["f.tgz"]),
+    ],
+)
+async def test_a_folder_goes_through_the_default_repository(
+    installation: Installation, server: Aws, bucket: Any, tmp_path: Path, archive: Object, stored: list[str]
+) -> None:
+    await installation.api.create(repositories(server))
+    more = {"archive": archive} if archive else {}
+    status = await installation.result(workflow("w", *two_steps(tmp_path, **more)))
+    assert status["phase"] == "Succeeded", status
+    assert named(status, "b")["outputs"]["result"] == "one\ntwo"
+    assert all(one.startswith("runs/w/w-write-") for one in keys(bucket))
+    assert [one.split("/", 3)[3] for one in keys(bucket)] == stored
+    (artifact,) = named(status, "a")["outputs"]["artifacts"]
+    assert set(artifact["s3"]) == {"key"}
+    assert status["artifactRepositoryRef"]["configMap"] == "artifact-repositories"
+
+
+async def test_an_artifact_with_a_bucket_of_its_own_is_written_and_read_there(
+    installation: Installation, server: Aws, bucket: Any, tmp_path: Path
+) -> None:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+        info = tarfile.TarInfo("inside.txt")
+        info.size = 4
+        archive.addfile(info, io.BytesIO(b"data"))
+    bucket.put_object(Bucket="flows", Key="in/packed", Body=buffer.getvalue())
+    bucket.put_object(Bucket="flows", Key="in/plain", Body=b"plain")
+    zipped = io.BytesIO()
+    with zipfile.ZipFile(zipped, "w") as made:
+        made.writestr("a.txt", "A")
+        made.writestr("b.txt", "B")
+    bucket.put_object(Bucket="flows", Key="in/zipped", Body=zipped.getvalue())
+    names = ("packed", "plain", "zipped")
+    inputs = [{"name": name, "path": f"{tmp_path}/{name}", "s3": place(server, f"in/{name}")} for name in names]
+    inputs.append(
+        {"name": "kept", "path": f"{tmp_path}/kept", "s3": place(server, "in/packed"), "archive": {"none": {}}}
+    )
+    inputs.append({"name": "folder", "path": f"{tmp_path}/folder", "s3": place(server, "in")})
+    inputs.append({"name": "part", "path": f"{tmp_path}/part", "s3": place(server, "in"), "subPath": "plain"})
+    inputs.append({"name": "never", "path": f"{tmp_path}/never", "s3": place(server, "no"), "optional": True})
+    outputs = {
+        "artifacts": [{"name": "o", "path": f"{tmp_path}/o", "s3": place(server, "out/o"), "archive": {"none": {}}}]
+    }
+    text = (
+        f"cd {tmp_path}; test ! -e never; (cat packed plain part zipped/a.txt zipped/b.txt; ls folder; "
+        "gzip -t <kept && echo gzipped) >o"
+    )
+    main = shell("main", text, inputs={"artifacts": inputs}, outputs=outputs)
+    status = await installation.result(workflow("w", main))
+    assert status["phase"] == "Succeeded", status
+    assert content(bucket, "out/o") == b"dataplainplainABpacked\nplain\nzipped\ngzipped\n"
+    assert status["nodes"]["w"]["outputs"]["artifacts"][0]["s3"]["bucket"] == "flows"
+    await installation.until("w", lambda one: one["metadata"]["labels"].get(ARCHIVED))
+    assert not list(installation.data.glob("nodes/*/*/inputs"))
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (
+            {"key": "nowhere"},
+            "input artifact i: key 'nowhere' of bucket 'flows' at {host} does not exist "
+            "(see that the key is right, or make the artifact optional: true)",
+        ),
+        ({"bucket": "none"}, "(create the bucket, or give createBucketIfNotPresent: {{}})"),
+        (
+            {"accessKeySecret": {"name": "lost", "key": "user"}},
+            "bucket 'flows' at {host}: Secret 'lost', key 'user', of namespace 'ns' cannot be read",
+        ),
+    ],
+)
+async def test_an_input_that_cannot_be_had_is_an_error_that_names_bucket_key_and_cure(
+    installation: Installation, server: Aws, bucket: Any, tmp_path: Path, change: Object, says: str
+) -> None:
+    given = {"name": "i", "path": f"{tmp_path}/i", "s3": {**place(server, "some"), **change}}
+    status = await installation.result(workflow("w", shell("main", "true", inputs={"artifacts": [given]})))
+    assert status["phase"] == "Error"
+    assert says.format(host=server.host) in status["message"]
+    assert await installation.all("Pod") == []
+
+
+async def test_an_output_that_cannot_be_stored_is_an_error_of_the_node(
+    installation: Installation, server: Aws, bucket: Any, tmp_path: Path
+) -> None:
+    outputs = {"artifacts": [{"name": "o", "path": f"{tmp_path}/o", "s3": place(server, "o", bucket="none")}]}
+    status = await installation.result(workflow("w", shell("main", f"echo 1 >{tmp_path}/o", outputs=outputs)))
+    assert status["phase"] == "Error"
+    assert "output artifact o: bucket 'none' at" in status["message"]
+    made = {
+        "artifacts": [{**outputs["artifacts"][0], "s3": place(server, "o", bucket="new", createBucketIfNotPresent={})}]
+    }
+    status = await installation.result(workflow("v", shell("main", f"echo 1 >{tmp_path}/o", outputs=made)))
+    assert status["phase"] == "Succeeded", status
+
+
+async def test_a_repository_that_is_named_must_be_there(installation: Installation) -> None:
+    status = await installation.result(workflow("w", shell("main", "true"), artifactRepositoryRef={"key": "other"}))
+    assert status["phase"] == "Error"
+    assert status["message"].startswith("failed to resolve artifact repository: there is no ConfigMap")
+
+
+async def test_logs_are_archived_and_collected_with_the_workflow(
+    installation: Installation, server: Aws, bucket: Any, tmp_path: Path
+) -> None:
+    await installation.api.create(repositories(server, archiveLogs=True))
+    gc = {"strategy": "OnWorkflowDeletion"}
+    await installation.api.create(workflow("w", *two_steps(tmp_path), artifactGC=gc))
+    ended = await installation.ended("w")
+    assert ended["metadata"]["finalizers"] == [FINALIZER]
+    logs = [one for one in keys(bucket) if one.endswith("/main.log")]
+    assert len(logs) == 2
+    assert content(bucket, logs[0]).startswith(b"the log of w-")
+    names = [one["name"] for one in named(ended["status"], "a")["outputs"]["artifacts"]]
+    assert names == ["f", "main-logs"]
+    resource = await installation.api.resource("argoproj.io/v1alpha1", "Workflow")
+    await installation.api.delete(resource, "w", namespace="ns")
+    ends = time.monotonic() + 60
+    while True:
+        try:
+            await installation.get("Workflow", "w")
+        except KubeError:
+            break
+        assert time.monotonic() < ends
+        await asyncio.sleep(0.02)
+    assert keys(bucket) == []
+
+
+async def test_artifacts_go_at_completion_and_one_may_stay(
+    installation: Installation, server: Aws, bucket: Any, tmp_path: Path
+) -> None:
+    outputs = [
+        {"name": "a", "path": f"{tmp_path}/a", "s3": place(server, "a")},
+        {"name": "b", "path": f"{tmp_path}/a", "s3": place(server, "b"), "artifactGC": {"strategy": "Never"}},
+        {"name": "c", "path": f"{tmp_path}/a"},
+    ]
+    main = shell("main", f"echo 1 >{tmp_path}/a", outputs={"artifacts": outputs})
+    await installation.api.create(workflow("w", main, artifactGC={"strategy": "OnWorkflowCompletion"}))
+    found = await installation.until("w", lambda one: one.get("status", {}).get("artifactGCStatus"))
+    assert keys(bucket) == ["b"]
+    several = found["status"]["nodes"]["w"]["outputs"]["artifacts"]
+    assert [one.get("deleted") for one in several] == [True, None, True]
+    local = installation.data / "artifacts" / "ns"
+    assert [one for one in local.rglob("*") if one.is_file()] == []
+
+
+async def test_a_workflow_is_not_lost_when_its_artifacts_cannot_be_deleted(
+    installation: Installation, server: Aws, bucket: Any, tmp_path: Path
+) -> None:
+    output = {"name": "a", "path": f"{tmp_path}/a", "s3": place(server, "a")}
+    main = shell("main", f"echo 1 >{tmp_path}/a", outputs={"artifacts": [output]})
+    await installation.api.create(workflow("w", main, artifactGC={"strategy": "OnWorkflowDeletion"}))
+    await installation.ended("w")
+    secrets = await installation.api.resource("v1", "Secret")
+    await installation.api.delete(secrets, "keys", namespace="ns")
+    workflows = await installation.api.resource("argoproj.io/v1alpha1", "Workflow")
+    await installation.api.delete(workflows, "w", namespace="ns")
+
+    def is_told(obj: Object) -> bool:
+        return any(one["type"] == "ArtifactGCError" for one in obj["status"]["conditions"])
+
+    found = await installation.until("w", is_told)
+    assert found["metadata"]["finalizers"] == [FINALIZER]
+    assert keys(bucket) == ["a"]
+
+
+async def test_a_data_template_sees_the_keys_of_a_folder(installation: Installation, server: Aws, bucket: Any) -> None:
+    for name in ("in/a.pdf", "in/b.txt", "in/deep/c.pdf", "other"):
+        bucket.put_object(Bucket="flows", Key=name, Body=b"x")
+    source = {"artifactPaths": {"name": "files", "s3": place(server, "in/")}}
+    steps = [{"expression": "filter(data, {# endsWith '.pdf'})"}, {"expression": "map(data, {# + '!'})"}]
+    status = await installation.result(
+        workflow("w", {"name": "main", "data": {"source": source, "transformation": steps}})
+    )
+    assert status["phase"] == "Succeeded", status
+    assert status["nodes"]["w"]["outputs"]["result"] == '["in/a.pdf!","in/deep/c.pdf!"]'
