@@ -158,3 +158,82 @@ async def test_kubectl_columns_show_status_and_message(machine: Machine) -> None
     )
     (version,) = definition["spec"]["versions"]
     assert [one["name"] for one in version["additionalPrinterColumns"]] == ["Status", "Age", "Message"]
+
+
+TEMPLATE = {
+    "apiVersion": "argoproj.io/v1alpha1",
+    "kind": "WorkflowTemplate",
+    "metadata": {"name": "hello"},
+    "spec": HELLO["spec"],
+}
+
+
+@pytest.mark.parametrize(
+    ("word", "kind"), [("template", "WorkflowTemplate"), ("cluster-template", "ClusterWorkflowTemplate")]
+)
+async def test_templates_are_created_listed_shown_updated_and_deleted(machine: Machine, word: str, kind: str) -> None:
+    obj = {**TEMPLATE, "kind": kind}
+    assert "Name:                hello" in await machine.wf(word, "create", machine.file(obj))
+    assert "already exists" in await machine.wf(word, "create", machine.file(obj), code=2)
+    assert await machine.wf(word, "list") == "NAME\nhello\n"
+    assert json.loads(await machine.wf(word, "get", "hello", "-o", "json"))["spec"]["entrypoint"] == "main"
+    changed = {**obj, "spec": {**HELLO["spec"], "entrypoint": "ask"}}
+    await machine.wf(word, "update", machine.file(changed))
+    assert json.loads(await machine.wf(word, "get", "hello", "-o", "json"))["spec"]["entrypoint"] == "ask"
+    broken = {**obj, "spec": {**HELLO["spec"], "entrypoint": "nowhere"}}
+    assert "template name 'nowhere' undefined" in await machine.wf(word, "update", machine.file(broken), code=2)
+    assert await machine.wf(word, "delete", "hello") == f"{kind} 'hello' deleted\n"
+    assert await machine.wf(word, "list") == f"No {word.replace('-', ' ')}s found\n"
+
+
+async def test_a_cron_workflow_is_listed_suspended_and_resumed(machine: Machine) -> None:
+    spec = {"schedules": ["0 3 * * *"], "timezone": "Europe/Berlin", "workflowSpec": HELLO["spec"]}
+    obj = {**TEMPLATE, "kind": "CronWorkflow", "metadata": {"name": "nightly"}, "spec": spec}
+    await machine.wf("cron", "create", machine.file(obj))
+    heading, row = (await machine.wf("cron", "list")).splitlines()
+    assert heading.split()[:2] == ["NAME", "AGE"]
+    assert row.split()[0] == "nightly"
+    assert row.endswith("0 3 * * *   Europe/Berlin   false")
+    assert await machine.wf("cron", "suspend", "nightly") == "CronWorkflow 'nightly' suspended\n"
+    shown = await machine.wf("cron", "get", "nightly")
+    assert "Suspended:           true" in shown
+    assert "NextScheduledTime:" not in shown
+    await machine.wf("cron", "resume", "nightly")
+    assert " from now)" in (await machine.wf("cron", "get", "nightly")).partition("NextScheduledTime:")[2]
+    assert await machine.wf("cron", "delete", "--all") == "CronWorkflow 'nightly' deleted\n"
+
+
+async def test_outputs_of_a_suspended_step_are_set_and_it_goes_on_with_a_message(machine: Machine) -> None:
+    ask = {"name": "ask", "suspend": {}, "outputs": {"parameters": [{"name": "who", "valueFrom": {"supplied": {}}}]}}
+    obj = {**HELLO, "spec": {"entrypoint": "ask", "templates": [ask]}}
+    name = (await machine.wf("submit", machine.file(obj), "-o", "name")).strip()
+    await machine.until(name, "Suspended")
+    assert "has not been set" in await machine.wf("resume", name, code=2)
+    assert "nothing is to be set" in await machine.wf("node", "set", name, code=2)
+    where = ("--node-field-selector", f"displayName={name}")
+    assert "not expecting output parameter" in await machine.wf("node", "set", name, *where, "-p", "no=1", code=2)
+    assert await machine.wf("node", "set", name, *where, "-p", "who=me", "-m", "asked") == "workflow values set\n"
+    await machine.wf("resume", name, *where, "-m", "answered")
+    await machine.wf("wait", name)
+    (node,) = json.loads(await machine.wf("get", name, "-o", "json"))["status"]["nodes"].values()
+    assert node["outputs"]["parameters"] == [{"name": "who", "value": "me"}]
+    assert node["message"] == "answered"
+
+
+async def test_archived_workflows_are_listed_shown_resubmitted_retried_and_forgotten(machine: Machine) -> None:
+    name = (await machine.wf("submit", machine.file(HELLO), "-p", "code=3", "-o", "name")).strip()
+    ended = await machine.until(name, "Finished:")
+    assert "Failed" in ended
+    ends = time.monotonic() + 60
+    while name not in (shown := await machine.wf("archive", "list")):
+        assert time.monotonic() < ends, shown
+    uid = shown.split()[-1]
+    assert "already" not in await machine.wf("archive", "get", uid)
+    assert "is still there" in await machine.wf("archive", "retry", uid, code=2)
+    await machine.wf("delete", name)
+    await machine.wf("archive", "retry", name, "-p", "code=0", "-o", "name")
+    await machine.until(name, "ǁ ask")
+    again = (await machine.wf("archive", "resubmit", uid, "-o", "name")).strip()
+    assert again != name
+    assert await machine.wf("archive", "delete", uid) == f"Archived workflow '{uid}' deleted\n"
+    assert "the archive has no workflow" in await machine.wf("archive", "get", uid, code=2)

@@ -34,3 +34,8 @@ def show(line: str) -> None:
     """Print a line that may hold what the terminal, or UTF-8, cannot show."""
     encoding = sys.stdout.encoding or "utf-8"
     print(line.encode(encoding, "backslashreplace").decode(encoding))  # noqa: T201
+
+
+def note(line: str) -> None:
+    """Print a line beside the output."""
+    print(line, file=sys.stderr)  # noqa: T201

@@ -2,13 +2,38 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from events.app.cli.guard import guarded, show
+from events.app.cli import wf_archive, wf_kinds
+from events.app.cli.guard import guarded, note, show
+from events.app.cli.wf_options import (
+    Chosen,
+    Data,
+    Everywhere,
+    Follow,
+    Kubeconfig,
+    Labels,
+    Message,
+    Names,
+    Namespace,
+    NoUtf8,
+    Older,
+    Output,
+    Parameters,
+    Prefix,
+    Selector,
+    Since,
+    SomeNames,
+    Status,
+    Wait,
+    Watch,
+    common,
+    options_of,
+    pairs,
+)
 
 app = typer.Typer(
     name="wf",
@@ -16,59 +41,11 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
 )
-OUTPUTS = ("", "name", "json", "yaml", "wide", "short")
-
-
-def _output(text: str) -> str:
-    if text not in OUTPUTS:
-        raise typer.BadParameter(f"{text!r} is none of {', '.join(OUTPUTS[1:])}")
-    return text
-
-
-Names = Annotated[list[str], typer.Argument(metavar="WORKFLOW")]
-SomeNames = Annotated[list[str] | None, typer.Argument(metavar="WORKFLOW")]
-Kubeconfig = Annotated[
-    Path | None,
-    typer.Option(
-        help="The API server's; else KUBECONFIG, else .keryx/up/kubeconfig, else ~/.kube/config.", dir_okay=False
-    ),
-]
-Namespace = Annotated[str, typer.Option("--namespace", "-n", help="Else ARGO_NAMESPACE, else default.")]
-Output = Annotated[str, typer.Option("--output", "-o", help="name, json, yaml, wide or short.", callback=_output)]
-Parameters = Annotated[list[str] | None, typer.Option("--parameter", "-p", metavar="NAME=VALUE")]
-Labels = Annotated[str, typer.Option("--labels", "-l", help="NAME=VALUE,…")]
-Selector = Annotated[str, typer.Option("--node-field-selector", help="Such as displayName=approve,phase=Running.")]
-Wait = Annotated[bool, typer.Option("--wait", "-w", help="Until it has ended; exit code 1 unless it succeeded.")]
-Watch = Annotated[bool, typer.Option("--watch", help="Draw it until it has ended.")]
-Follow = Annotated[bool, typer.Option("--log", help="Print its logs until it has ended.")]
-NoUtf8 = Annotated[bool, typer.Option("--no-utf8", help="Words in place of icons.")]
-Everywhere = Annotated[bool, typer.Option("--all-namespaces", "-A")]
-Status = Annotated[str, typer.Option(help="Such as Running,Failed.")]
-Prefix = Annotated[str, typer.Option(help="Names that begin so.")]
-Older = Annotated[str, typer.Option(help="That ended so long ago: 2h, 7d.")]
-Since = Annotated[str, typer.Option(help="Created since: 2h, 7d.")]
-Chosen = Annotated[str, typer.Option("--selector", "-l", help="A selector of labels.")]
-
-
-def _common(kubeconfig: Path | None, namespace: str) -> Any:
-    from events.app.workflows.commands import Common
-
-    if kubeconfig is None:
-        own = Path(".keryx") / "up" / "kubeconfig"  # what `keryx up` writes unless it is told otherwise
-        given = os.environ.get("KUBECONFIG")
-        kubeconfig = Path(given) if given else own if own.is_file() else None
-    return Common(kubeconfig, namespace or os.environ.get("ARGO_NAMESPACE") or "default", show)
-
-
-def _options(**given: Any) -> list[tuple[str, Any]]:
-    return [(name.replace("_", "-"), value) for name, value in given.items() if value not in ("", None)]
-
-
-def _pairs(text: str) -> dict[str, str]:
-    pairs = [one.partition("=") for one in text.split(",") if one]
-    if any(not sign for _, sign, _ in pairs):
-        raise typer.BadParameter(f"{text!r} is not NAME=VALUE,NAME=VALUE")
-    return {name: value for name, _, value in pairs}
+for _kind in wf_kinds.KINDS:
+    app.add_typer(wf_kinds.application(_kind), name=_kind.word)
+app.add_typer(wf_archive.app, name="archive")
+node = typer.Typer(help="Nodes of a Workflow.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(node, name="node")
 
 
 @app.command("submit")
@@ -97,11 +74,12 @@ def submit(
     from events.app.workflows import commands
 
     options = commands.parameters(parameter or [], parameter_file)
-    options += _options(name=name, generate_name=generate_name, entrypoint=entrypoint, serviceaccount=serviceaccount)
-    options += _options(priority=priority, labels=_pairs(labels) or None)
+    options += options_of(name=name, generate_name=generate_name, entrypoint=entrypoint, serviceaccount=serviceaccount)
+    options += options_of(priority=priority, labels=pairs(labels) or None)
     wanted = commands.Submitting(files or [], origin, options, dry_run, wait, watch, log)
-    common = _common(kubeconfig, namespace)
-    return commands.run(common, lambda one: commands.submit(one, wanted, commands.Shown(output), show))
+    return commands.run(
+        common(kubeconfig, namespace), lambda one: commands.submit(one, wanted, commands.Shown(output), show)
+    )
 
 
 @app.command("list")
@@ -126,8 +104,9 @@ def list_all(
     from events.app.workflows import commands
 
     wanted = commands.Filter(everywhere, status, running, completed, resubmitted, prefix, since, older, selector)
-    common = _common(kubeconfig, namespace)
-    return commands.run(common, lambda one: commands.list_all(one, wanted, output, show, heading=not no_headers))
+    return commands.run(
+        common(kubeconfig, namespace), lambda one: commands.list_all(one, wanted, output, show, heading=not no_headers)
+    )
 
 
 @app.command("get")
@@ -144,7 +123,7 @@ def get(
     from events.app.workflows import commands
 
     shown = commands.Shown(output, not no_utf8)
-    return commands.run(_common(kubeconfig, namespace), lambda one: commands.get(one, names, shown, show))
+    return commands.run(common(kubeconfig, namespace), lambda one: commands.get(one, names, shown, show))
 
 
 @app.command("watch")
@@ -160,7 +139,7 @@ def watch(
     from events.app.workflows import commands
 
     shown = commands.Shown("", not no_utf8)
-    return commands.run(_common(kubeconfig, namespace), lambda one: commands.watch(one, name, shown, show))
+    return commands.run(common(kubeconfig, namespace), lambda one: commands.watch(one, name, shown, show))
 
 
 @app.command("wait")
@@ -169,7 +148,7 @@ def wait(names: Names, namespace: Namespace = "", kubeconfig: Kubeconfig = None)
     """Wait until all have ended; exit code 1 unless they succeeded."""
     from events.app.workflows import commands
 
-    return commands.run(_common(kubeconfig, namespace), lambda one: commands.wait(one, names, show))
+    return commands.run(common(kubeconfig, namespace), lambda one: commands.wait(one, names, show))
 
 
 @app.command("logs")
@@ -183,12 +162,13 @@ def logs(
     grep: Annotated[str, typer.Option(help="Lines that match this pattern.")] = "",
     namespace: Namespace = "",
     kubeconfig: Kubeconfig = None,
+    data: Data = None,
     *,
     follow: Annotated[bool, typer.Option("--follow", "-f")] = False,
     previous: Annotated[bool, typer.Option("--previous")] = False,
     timestamps: Annotated[bool, typer.Option("--timestamps")] = False,
 ) -> int:
-    """Print the logs of a Workflow's pods, in the order of time."""
+    """Print the logs of a Workflow's pods, in the order of time; of pods that are gone, the archived ones."""
     from events.app.workflows import commands
     from events.app.workflows import logs as work
     from events.app.workflows.session import Session
@@ -196,10 +176,10 @@ def logs(
     wanted = work.Wanted(container, follow, previous, since, tail, grep, timestamps)
 
     async def printed(session: Session) -> int:
-        await work.show(session, name, pod, wanted, show)
+        await work.show(session, name, pod, wanted, show, note)
         return 0
 
-    return commands.run(_common(kubeconfig, namespace), printed)
+    return commands.run(common(kubeconfig, namespace, data), printed)
 
 
 @app.command("delete")
@@ -222,7 +202,7 @@ def delete(
     by_options = is_all or completed or bool(status or prefix or older or selector)
     wanted = commands.Filter(False, status, False, completed, False, prefix, "", older, selector)  # noqa: FBT003
     return commands.run(
-        _common(kubeconfig, namespace),
+        common(kubeconfig, namespace),
         lambda one: commands.delete(one, names or [], wanted if by_options else None, show),
     )
 
@@ -234,19 +214,25 @@ def suspend(names: Names, namespace: Namespace = "", kubeconfig: Kubeconfig = No
     from events.app.workflows import commands
 
     return commands.run(
-        _common(kubeconfig, namespace), lambda one: commands.each(one, names, one.suspend, "suspended", show)
+        common(kubeconfig, namespace), lambda one: commands.each(one, names, one.suspend, "suspended", show)
     )
 
 
 @app.command("resume")
 @guarded
-def resume(names: Names, selector: Selector = "", namespace: Namespace = "", kubeconfig: Kubeconfig = None) -> int:
+def resume(
+    names: Names,
+    selector: Selector = "",
+    message: Message = "",
+    namespace: Namespace = "",
+    kubeconfig: Kubeconfig = None,
+) -> int:
     """Let suspended steps, or suspended Workflows, go on."""
     from events.app.workflows import commands
 
     return commands.run(
-        _common(kubeconfig, namespace),
-        lambda one: commands.each(one, names, lambda name: one.resume(name, selector), "resumed", show),
+        common(kubeconfig, namespace),
+        lambda one: commands.each(one, names, lambda name: one.resume(name, selector, message), "resumed", show),
     )
 
 
@@ -255,7 +241,7 @@ def resume(names: Names, selector: Selector = "", namespace: Namespace = "", kub
 def stop(
     names: Names,
     selector: Selector = "",
-    message: Annotated[str, typer.Option("--message", "-m", help="Of the nodes that are stopped.")] = "",
+    message: Message = "",
     namespace: Namespace = "",
     kubeconfig: Kubeconfig = None,
 ) -> int:
@@ -263,7 +249,7 @@ def stop(
     from events.app.workflows import commands
 
     return commands.run(
-        _common(kubeconfig, namespace),
+        common(kubeconfig, namespace),
         lambda one: commands.each(one, names, lambda name: one.stop(name, selector, message), "stopped", show),
     )
 
@@ -275,7 +261,7 @@ def terminate(names: Names, namespace: Namespace = "", kubeconfig: Kubeconfig = 
     from events.app.workflows import commands
 
     return commands.run(
-        _common(kubeconfig, namespace),
+        common(kubeconfig, namespace),
         lambda one: commands.each(one, names, lambda name: one.shut_down(name, "Terminate"), "terminated", show),
     )
 
@@ -303,7 +289,7 @@ def retry(
     options = workflow_retry.Options(restart_successful, selector, given)
     wanted = commands.Submitting(waits=wait, watches=watch, logs=log)
     return commands.run(
-        _common(kubeconfig, namespace),
+        common(kubeconfig, namespace),
         lambda one: commands.retry(one, names, options, wanted, commands.Shown(output), show),
     )
 
@@ -328,10 +314,10 @@ def resubmit(
     from events.app.workflows import commands
 
     options = commands.parameters(parameter or [], None)
-    options += _options(priority=priority, labels=_pairs(labels) or None)
+    options += options_of(priority=priority, labels=pairs(labels) or None)
     wanted = commands.Submitting(options=options, waits=wait, watches=watch, logs=log)
     return commands.run(
-        _common(kubeconfig, namespace),
+        common(kubeconfig, namespace),
         lambda one: commands.resubmit(one, names, wanted, commands.Shown(output), show, keeps=memoized),
     )
 
@@ -346,3 +332,24 @@ def lint(
     from events.app.workflows import linting
 
     return linting.lint(paths, output, show)
+
+
+@node.command("set")
+@guarded
+def set_node(
+    name: Annotated[str, typer.Argument(metavar="WORKFLOW")],
+    parameter: Parameters = None,
+    message: Message = "",
+    phase: Annotated[str, typer.Option(help="Of the nodes from now on: Succeeded, Failed, Error or Skipped.")] = "",
+    selector: Selector = "",
+    namespace: Namespace = "",
+    kubeconfig: Kubeconfig = None,
+) -> int:
+    """Supply outputs of suspended steps, or say how they ended."""
+    from events.app.workflows import commands
+
+    given = dict(value for _, value in commands.parameters(parameter or [], None))
+    return commands.run(
+        common(kubeconfig, namespace),
+        lambda one: commands.set_node(one, name, commands.Setting(selector, given, phase, message), show),
+    )

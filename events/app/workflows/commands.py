@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -28,6 +28,8 @@ class Common:
     kubeconfig: Path | None = None
     namespace: str = "default"
     say: Callable[[str], None] = print
+    data: Path | None = None
+    """The data directory of `keryx up`."""
 
 
 @dataclass
@@ -46,7 +48,7 @@ def run(common: Common, work: Callable[[Session], Awaitable[int]]) -> int:
     """A command with a session; what the server refuses is a UserError with its words."""
 
     async def whole() -> int:
-        async with opened(common.kubeconfig, common.namespace) as session:
+        async with opened(common.kubeconfig, common.namespace, common.data) as session:
             return await work(session)
 
     try:
@@ -108,7 +110,7 @@ async def follow(session: Session, obj: Object, wanted: Submitting, shown: Shown
         return await watch(session, name, shown, say)
     _show(obj, shown, say)
     if wanted.logs:
-        await logs.show(session, name, "", logs.Wanted(follows=True), say)
+        await logs.show(session, name, "", logs.Wanted(follows=True), say, say)
     if wanted.waits or wanted.logs:
         ended = await session.finished(name)
         status = ended["status"]
@@ -263,6 +265,31 @@ async def resubmit(
         made = await session.resubmit(name, wanted.options, keeps=keeps)
         code = max(code, await follow(session, made, wanted, shown, say))
     return code
+
+
+_SETTABLE = ("", "Succeeded", "Failed", "Error", "Skipped")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What suspended nodes are given."""
+
+    selector: str
+    parameters: Mapping[str, str]
+    phase: str
+    message: str
+
+
+async def set_node(session: Session, name: str, wanted: Setting, say: Callable[[str], None]) -> int:
+    """Set outputs, phase and message of suspended nodes."""
+    if wanted.phase not in _SETTABLE:
+        raise UserError(f"{wanted.phase!r} is no phase", cure=f"give one of {', '.join(_SETTABLE[1:])}")
+    if not (wanted.parameters or wanted.phase or wanted.message):
+        raise UserError("nothing is to be set", cure="give -p NAME=VALUE, --message or --phase")
+    real = (await session.get(name))["metadata"]["name"]
+    await session.set_nodes(real, wanted.selector, wanted.parameters, wanted.phase, wanted.message)
+    say("workflow values set")
+    return 0
 
 
 async def wait(session: Session, several: list[str], say: Callable[[str], None]) -> int:

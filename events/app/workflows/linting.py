@@ -62,4 +62,9 @@ def _objects(path: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
 
 def workflows_of(path: Path) -> list[dict[str, Any]]:
     """The Workflows of a file, to be submitted."""
-    return [obj for _, obj in _objects(path) if obj["kind"] == "Workflow"]
+    return objects_of(path, "Workflow")
+
+
+def objects_of(path: Path, kind: str) -> list[dict[str, Any]]:
+    """The objects of a kind in a file, or in the files below a folder."""
+    return [obj for _, obj in _objects(path) if obj["kind"] == kind]

@@ -6,10 +6,16 @@ import asyncio
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from events.app.workflows.session import Session
+from events.errors import KeryxError
 from events.kube.api import KubeError, Object
+from events.local.workflows import names, phases
+from events.local.workflows.artifacts import locations
+from events.threads import in_thread
 
 _FINAL = ("Succeeded", "Failed", "Error")
 
@@ -40,36 +46,109 @@ class Wanted:
         return found
 
 
-async def show(session: Session, name: str, pod: str, wanted: Wanted, say: Callable[[str], None]) -> None:
-    """Lines of all pods of a Workflow, or of one."""
-    workflow = (await session.get(name))["metadata"]["name"]
-    if not wanted.follows:
-        found: list[tuple[str, str, str]] = []
-        for one in await _pods(session, workflow, pod):
-            found += [(moment, one, text) async for moment, text in _lines(session, one, wanted, follows=False)]
-        for _, one, text in sorted(found, key=lambda line: line[0]):
-            _say(one, text, wanted, say)
-        return
-    await _follow(session, workflow, pod, wanted, say)
+Say = Callable[[str], None]
 
 
-async def _follow(session: Session, name: str, pod: str, wanted: Wanted, say: Callable[[str], None]) -> None:
-    """Until the Workflow has ended and all its pods have been read."""
+async def show(session: Session, name: str, pod: str, wanted: Wanted, say: Say, note: Say) -> None:
+    """Lines of all pods of a Workflow, or of one; `note` is told what cannot be shown."""
+    workflow = await _workflow(session, name)
+    name = workflow["metadata"]["name"]
+    if wanted.follows:
+        seen = await _follow(session, workflow, pod, wanted, say)
+        found: list[Line] = []
+    else:
+        seen = set(await _pods(session, name, pod))
+        found = [Line(*line, one) for one in seen for line in await _all(session, one, wanted)]
+    found += await _archived(session, workflow, pod, wanted, seen, note)
+    for line in sorted(found, key=lambda line: (line.moment, line.pod)):
+        say(f"{line.pod}: {line.text}")
+
+
+@dataclass(frozen=True)
+class Line:
+    """What one pod said; those of archived logs have the time at which their pod began."""
+
+    moment: str
+    text: str
+    pod: str
+
+
+async def _workflow(session: Session, name: str) -> Object:
+    """From the API, else from the archive."""
+    try:
+        return await session.get(name)
+    except KubeError as error:
+        if error.status != 404 or session.data is None:
+            raise
+        found = await in_thread(lambda: session.archive().find(session.namespace, name), "archive")
+        if found is None:
+            raise
+        return found
+
+
+async def _all(session: Session, pod: str, wanted: Wanted) -> list[tuple[str, str]]:
+    return [line async for line in _lines(session, pod, wanted, follows=False)]
+
+
+async def _archived(
+    session: Session, workflow: Object, only: str, wanted: Wanted, seen: set[str], note: Say
+) -> list[Line]:
+    """Logs of pods that are gone."""
+    found: list[Line] = []
+    for node in ((workflow.get("status") or {}).get("nodes") or {}).values():
+        pod = names.pod_of(workflow, node)
+        is_gone = node.get("type") == "Pod" and phases.is_completed(node) and pod not in seen
+        if not is_gone or (only and only != pod):
+            continue
+        try:
+            text = await _archived_text(session, workflow, node, wanted.container)
+        except KeryxError as error:
+            note(f"{pod}: its archived log cannot be read: {error}")
+            continue
+        if text is None:
+            note(f"{pod} is gone, and its log was not archived (archiveLogs: true in the Workflow does)")
+            continue
+        lines = [one for one in text.splitlines() if not wanted.grep or re.search(wanted.grep, one)]
+        lines = lines[max(0, len(lines) - wanted.tail) :] if wanted.tail >= 0 else lines
+        found += [Line(str(node.get("startedAt", "")), one, pod) for one in lines]
+    return found
+
+
+async def _archived_text(session: Session, workflow: Object, node: Object, container: str) -> str | None:
+    several = (node.get("outputs") or {}).get("artifacts") or ()
+    artifact = next((one for one in several if one["name"] == f"{container}-logs" and not one.get("deleted")), None)
+    if artifact is None:
+        return None
+    place = (workflow["status"].get("artifactRepositoryRef") or {}).get("artifactRepository") or {}
+    location = locations.located(artifact["s3"], place)
+    if location.bucket is None:
+        session.folder()  # says what to do where the local store is out of reach
+    store = await session.stores().of(workflow["metadata"]["namespace"], location)
+    with TemporaryDirectory(prefix="keryx-logs-") as folder:
+        file = Path(folder) / "log"
+        if not await store.fetch(location.key, file):
+            return None
+        return await in_thread(lambda: file.read_text(encoding="utf-8", errors="replace"), "logs")
+
+
+async def _follow(session: Session, workflow: Object, pod: str, wanted: Wanted, say: Say) -> set[str]:
+    """Until the Workflow has ended and all its pods have been read; their names."""
     seen: set[str] = set()
+    name = workflow["metadata"]["name"]
 
     async def read(one: str) -> None:
         async for _, text in _lines(session, one, wanted, follows=True):
-            _say(one, text, wanted, say)
+            say(f"{one}: {text}")
 
     async with asyncio.TaskGroup() as tasks:
         while True:
-            is_over = (await session.get(name)).get("status", {}).get("phase") in _FINAL
+            is_over = (await _workflow(session, name)).get("status", {}).get("phase") in _FINAL
             for one in await _pods(session, name, pod):
                 if one not in seen:
                     seen.add(one)
                     tasks.create_task(read(one))
             if is_over:
-                return
+                return seen
             await asyncio.sleep(0.3)
 
 
@@ -93,7 +172,3 @@ async def _lines(session: Session, pod: str, wanted: Wanted, *, follows: bool) -
     except KubeError as error:
         if error.status not in (400, 404):  # not begun, or gone meanwhile
             raise
-
-
-def _say(pod: str, text: str, _wanted: Wanted, say: Callable[[str], None]) -> None:
-    say(f"{pod}: {text}")

@@ -20,9 +20,14 @@ def shown(workflow: Object, now: datetime, style: Style) -> str:
     drawn = tree.drawn(workflow, now, style)
     if style.output == "short":
         return drawn
-    lines = [f"{name:<{_WIDTH}} {value}".rstrip() for name, value in _heading(workflow, now, style)]
+    lines = [line(name, value) for name, value in _heading(workflow, now, style)]
     has_nodes = bool((workflow.get("status") or {}).get("nodes"))
     return "\n".join(lines) + "\n" + (f"\n{drawn}" if has_nodes else "")
+
+
+def line(name: str, value: str) -> str:
+    """A line of a heading."""
+    return f"{name:<{_WIDTH}} {value}".rstrip()
 
 
 def _heading(workflow: Object, now: datetime, style: Style) -> list[tuple[str, str]]:
@@ -37,11 +42,11 @@ def _heading(workflow: Object, now: datetime, style: Style) -> list[tuple[str, s
     if status.get("message"):
         found.append(("Message:", status["message"]))
     found += _conditions(status, style)
-    found.append(("Created:", _time(meta.get("creationTimestamp"), now)))
+    found.append(("Created:", moment(meta.get("creationTimestamp"), now)))
     if status.get("startedAt"):
-        found.append(("Started:", _time(status["startedAt"], now)))
+        found.append(("Started:", moment(status["startedAt"], now)))
     if status.get("finishedAt"):
-        found.append(("Finished:", _time(status["finishedAt"], now)))
+        found.append(("Finished:", moment(status["finishedAt"], now)))
     if status.get("startedAt"):
         found.append(("Duration:", _long(_duration(status, now))))
     if status.get("progress"):
@@ -90,11 +95,13 @@ def state(workflow: Object) -> str:
     return str(phase)
 
 
-def _time(text: str | None, now: datetime) -> str:
+def moment(text: str | None, now: datetime) -> str:
+    """A time, and how long it is ago or ahead."""
     if not text:
         return ""
-    moment = variables.parsed(text)
-    return f"{moment:%a %b %d %H:%M:%S +0000} ({_ago(now - moment)})"
+    found = variables.parsed(text)
+    told = f"{_ago(found - now)[:-4]} from now" if found - now > timedelta(seconds=1) else _ago(now - found)
+    return f"{found:%a %b %d %H:%M:%S +0000} ({told})"
 
 
 _UNITS = ((86400 * 7, "week"), (86400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
@@ -125,8 +132,16 @@ def _duration(status: Object, now: datetime) -> timedelta:
     return ends - variables.parsed(status["startedAt"])
 
 
-def listed(workflows: Sequence[Object], now: datetime, *, with_namespace: bool, is_wide: bool, heading: bool) -> str:
-    """The table of `list`."""
+def listed(
+    workflows: Sequence[Object],
+    now: datetime,
+    *,
+    with_namespace: bool,
+    is_wide: bool,
+    heading: bool,
+    with_uid: bool = False,
+) -> str:
+    """The table of `list`; `with_uid` keeps the order and names the uid, too."""
     if not workflows:
         return "No workflows found\n"
     names = ["NAMESPACE"] if with_namespace else []
@@ -134,7 +149,11 @@ def listed(workflows: Sequence[Object], now: datetime, *, with_namespace: bool, 
     if is_wide:
         names += ["P/R/C", "PARAMETERS"]
     names.append("MESSAGE")
-    rows = [_row(one, now, with_namespace=with_namespace, is_wide=is_wide) for one in ordered(workflows)]
+    several = workflows if with_uid else ordered(workflows)
+    rows = [_row(one, now, with_namespace=with_namespace, is_wide=is_wide) for one in several]
+    if with_uid:
+        names.append("UID")
+        rows = [[*row, one["metadata"]["uid"]] for row, one in zip(rows, several, strict=True)]
     return tree.table([names, *rows] if heading else rows, gap=3)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -12,11 +13,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from events import workflow_retry
-from events.errors import ActionError
+from events.errors import ActionError, UserError
 from events.kube import objects, patches
 from events.kube.api import KubeError, Object, Resource
 from events.kube.client import KubeClient, connect
-from events.local.workflows import names, packing, suspending, variables
+from events.local.workflows import caching, names, packing, suspending, variables
+from events.local.workflows.archive import Archive
+from events.local.workflows.artifacts.stores import Stores
 from events.local.workflows.definitions import API_VERSION
 from events.local.workflows.errors import WorkflowError
 from events.workflow_resubmit import memoized, resubmitted
@@ -26,6 +29,8 @@ from sensors.workflow_operations import merge_diff
 LATEST = "@latest"
 COMPLETED = "workflows.argoproj.io/completed"
 _TRIES = 10
+_FOLDER = "workflows"
+"""Of a data directory: what belongs to workflows."""
 _FINAL = ("Succeeded", "Failed", "Error")
 
 
@@ -35,6 +40,8 @@ class Session:
 
     api: KubeClient
     namespace: str
+    data: Path | None = None
+    """The data directory of `keryx up`, for what lies beside the API server: the archive, the local store."""
     resources: dict[str, Resource] = field(default_factory=dict)
 
     async def resource(self, kind: str = "Workflow") -> Resource:
@@ -48,13 +55,15 @@ class Session:
                 raise ActionError(f"there are no workflows in the namespace {self.namespace}")
             return max(several, key=lambda one: str(one["metadata"].get("creationTimestamp", "")))
         found = await self.api.get(await self.resource(kind), name, namespace=self.namespace)
+        found = {"apiVersion": API_VERSION, "kind": kind, **found}
         return packing.unpacked(found)
 
-    async def list(self, *, everywhere: bool = False, selector: str = "") -> list[Object]:
-        """Workflows of the namespace, or of all."""
-        home = None if everywhere else self.namespace
-        found = await self.api.list(await self.resource(), namespace=home, label_selector=selector)
-        given = {"apiVersion": API_VERSION, "kind": "Workflow"}
+    async def list(self, *, everywhere: bool = False, selector: str = "", kind: str = "Workflow") -> list[Object]:
+        """Workflows of the namespace, or of all; or objects of another kind."""
+        resource = await self.resource(kind)
+        home = None if everywhere or not resource.namespaced else self.namespace
+        found = await self.api.list(resource, namespace=home, label_selector=selector)
+        given = {"apiVersion": API_VERSION, "kind": kind}
         return [packing.unpacked({**given, **one}) for one in found["items"]]
 
     async def change(self, name: str, edit: Callable[[Object], Object]) -> Object:
@@ -73,6 +82,25 @@ class Session:
 
     async def submit(self, obj: Object) -> Object:
         return await self.api.create(obj, namespace=self.namespace)
+
+    async def create(self, obj: Object) -> Object:
+        """Create a Workflow that may bring its status."""
+        return packing.unpacked(await self.api.create(packing.packed(obj), namespace=self.namespace))
+
+    async def put(self, obj: Object, *, updates: bool) -> Object:
+        """Create an object of any kind, or replace the one that is there."""
+        if not updates:
+            return await self.api.create(obj, namespace=self.namespace)
+        former = await self.get(obj["metadata"]["name"], obj["kind"])
+        version = {"resourceVersion": former["metadata"]["resourceVersion"]}
+        kept = {"status": former["status"]} if "status" in former else {}
+        return await self.api.replace(
+            {**obj, **kept, "metadata": {**obj["metadata"], **version}}, namespace=self.namespace
+        )
+
+    async def merge(self, name: str, kind: str, patch: Object) -> Object:
+        where = await self.resource(kind)
+        return await self.api.patch(where, name, patch, content_type=patches.MERGE, namespace=self.namespace)
 
     async def submit_from(self, place: str, options: workflow_options.Options) -> Object:
         """The Workflow that `kind/name` makes, not created yet."""
@@ -102,8 +130,16 @@ class Session:
 
         return await self.change(name, edit)
 
-    async def resume(self, name: str, selector: str) -> Object:
-        return await self.change(name, lambda one: suspending.resumed(one, _stamp(), selector))
+    async def resume(self, name: str, selector: str, message: str = "") -> Object:
+        return await self.change(name, lambda one: suspending.resumed(one, _stamp(), selector, message))
+
+    async def set_nodes(
+        self, name: str, selector: str, parameters: Mapping[str, str], phase: str, message: str
+    ) -> Object:
+        def edit(one: Object) -> Object:
+            return suspending.changed(one, _stamp(), selector, parameters, phase, message)
+
+        return await self.change(name, edit)
 
     async def stop(self, name: str, selector: str, message: str) -> Object:
         if selector:
@@ -141,8 +177,32 @@ class Session:
         workflow_options.apply(options, made)
         return await self.submit(made)
 
-    async def delete(self, name: str) -> None:
-        await self.api.delete(await self.resource(), name, namespace=self.namespace)
+    async def delete(self, name: str, kind: str = "Workflow") -> None:
+        await self.api.delete(await self.resource(kind), name, namespace=self.namespace)
+
+    # --- beside the API server
+
+    def archive(self) -> Archive:
+        """The archive of finished Workflows; UserError when there is none within reach."""
+        return Archive(self.folder() / "archive.db")
+
+    def folder(self) -> Path:
+        """What the controllers of workflows keep; UserError when it is not on this machine."""
+        if self.data is None:
+            cure = "give --data DIR, the data directory of keryx up"
+            raise UserError(
+                "the archive is a file of the machine where the workflows run, and none is found", cure=cure
+            )
+        return self.data / _FOLDER
+
+    def stores(self) -> Stores:
+        """Where artifacts lie; keys of buckets are read with the rights of this user."""
+        folder = self.data / _FOLDER if self.data else Path(os.devnull)
+
+        async def secret(namespace: str, name: str, key: str) -> str:
+            return await caching.secret(self.api, namespace, name, key)
+
+        return Stores(folder / "artifacts", secret)
 
     async def _delete(self, resource: Resource, name: str) -> None:
         try:
@@ -184,11 +244,11 @@ def _stamp() -> str:
 
 
 @asynccontextmanager
-async def opened(kubeconfig: Path | None, namespace: str) -> AsyncIterator[Session]:
+async def opened(kubeconfig: Path | None, namespace: str, data: Path | None = None) -> AsyncIterator[Session]:
     """A session with the API server of a kubeconfig; without one, as kubectl finds it."""
     api = await connect(str(kubeconfig) if kubeconfig else None)
     try:
-        yield Session(api, namespace)
+        yield Session(api, namespace, data)
     finally:
         await api.aclose()
 

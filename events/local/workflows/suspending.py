@@ -65,7 +65,7 @@ def chosen(workflow: Mapping[str, Any], selector: str) -> list[Node]:
     return found
 
 
-def resumed(workflow: Object, stamp: str, selector: str = "") -> Object:
+def resumed(workflow: Object, stamp: str, selector: str = "", message: str = "") -> Object:
     """The Workflow with its suspend nodes (those selected, or all, and the Workflow itself) going on."""
     new = copy.deepcopy(workflow)
     for node in chosen(new, selector):
@@ -74,6 +74,8 @@ def resumed(workflow: Object, stamp: str, selector: str = "") -> Object:
         except WorkflowError as error:
             raise WorkflowError(f"timed out waiting for the condition: {error.message}") from error
         node.update(phase=phases.SUCCEEDED, finishedAt=stamp)
+        if message:
+            node["message"] = message
     if not selector:
         new["spec"].pop("suspend", None)
     return new
