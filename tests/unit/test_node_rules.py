@@ -262,8 +262,8 @@ def test_a_reloader_is_told_its_files_and_sees_what_changes_beside_them(tmp_path
     pid, configs = nats_reloader.arguments(given)
     assert (pid, configs) == (Path("/run/n.pid"), [tmp_path / "nats.conf", Path("/etc/two.conf")])
     (tmp_path / "nats.conf").write_text("include auth.conf")
-    first = nats_reloader.told(configs[:1])
+    first = nats_reloader.told(configs[:1], pid)
     (tmp_path / "auth.conf").write_text("accounts {}")
     assert first
-    assert nats_reloader.told(configs[:1]) not in ("", first)
-    assert nats_reloader.told([tmp_path / "away" / "nats.conf"]) == ""
+    assert nats_reloader.told(configs[:1], pid) not in ("", first)
+    assert nats_reloader.told([tmp_path / "away" / "nats.conf"], pid) == ""
