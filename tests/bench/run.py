@@ -21,7 +21,7 @@ from typing import Any
 
 import nats
 import uvloop
-from bench import load, services, steps
+from bench import load, machine, services, steps
 from bench.noop import NoopTrigger
 from nats.js.api import ConsumerConfig, DeliverPolicy
 
@@ -285,6 +285,8 @@ def main() -> None:
                 file.writelines(json.dumps({"name": name, "rtt_ms": arguments.rtt, **one}) + "\n" for one in results)
     if not arguments.only:
         asyncio.run(steps.measure())
+    with tempfile.TemporaryDirectory(prefix="keryx-bench-") as directory:
+        asyncio.run(machine.measure(Path(directory), arguments.only))
 
 
 if __name__ == "__main__":

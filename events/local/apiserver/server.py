@@ -28,6 +28,7 @@ from events.local.apiserver.admission.calling import Caller
 from events.local.apiserver.admission.chain import Admission
 from events.local.apiserver.controllers.services import NETWORK
 from events.local.apiserver.faults import Faults, Handler
+from events.local.apiserver.http.counts import Counts
 from events.local.apiserver.http.general import General
 from events.local.apiserver.http.objects import Objects
 from events.local.apiserver.http.routing import Router
@@ -102,12 +103,14 @@ class Server:
         self._controllers = await controllers.start(
             inside, front.authority.pem.decode(), front.tokens, self._log, operations.hooks, self._settings.addresses
         )
+        counts = Counts()
         router = Router(
             front,
             resources,
-            General(resources, front.tokens, self._address),
+            General(resources, front.tokens, self._address, counts),
             Objects(operations, self._closing),
             Special(operations, lookups, self.kubelets),
+            counts,
             self._log,
         )
         await self._serve(router, listening, now)

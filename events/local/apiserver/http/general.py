@@ -10,6 +10,7 @@ from aiohttp import web
 from events.local.apiserver import discovery, openapi
 from events.local.apiserver.access.tokens import Tokens
 from events.local.apiserver.http import negotiation, responses
+from events.local.apiserver.http.counts import Counts
 from events.local.apiserver.objects import errors
 from events.local.apiserver.resources import Resources
 
@@ -21,13 +22,14 @@ _V2_TYPES = ("proto-openapi",)
 class General:
     """Answers by path. `address` is `host:port` as clients reach the server."""
 
-    def __init__(self, resources: Resources, tokens: Tokens, address: str) -> None:
-        self._resources, self._tokens, self._address = resources, tokens, address
+    def __init__(self, resources: Resources, tokens: Tokens, address: str, counts: Counts) -> None:
+        self._resources, self._tokens, self._address, self._counts = resources, tokens, address, counts
         self._exact: Mapping[str, Callable[[web.BaseRequest], web.StreamResponse]] = {
             "/": self._paths,
             "/.well-known/openid-configuration": self._issuer,
             "/api": self._api,
             "/apis": self._apis,
+            "/metrics": self._metrics,
             "/openapi/v2": self._openapi_v2,
             "/openapi/v3": self._openapi_index,
             "/openid/v1/jwks": self._keys,
@@ -132,6 +134,9 @@ class General:
         for group in sorted(name for name in groups if name):
             paths += [f"/apis/{group}", *(f"/apis/{group}/{version}" for version in groups[group])]
         return responses.of_bytes(orjson.dumps({"paths": sorted([*paths, *self._exact, *_HEALTH])}))
+
+    def _metrics(self, _request: web.BaseRequest) -> web.StreamResponse:
+        return responses.of_text(self._counts.text())
 
     def _version(self, _request: web.BaseRequest) -> web.StreamResponse:
         return responses.of_bytes(orjson.dumps(discovery.VERSION, option=orjson.OPT_INDENT_2))

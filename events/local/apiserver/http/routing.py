@@ -12,6 +12,7 @@ from aiohttp import web
 from events.local.apiserver.access.front import Entered, Front
 from events.local.apiserver.http import negotiation, responses
 from events.local.apiserver.http.call import Call, too_large
+from events.local.apiserver.http.counts import Counts
 from events.local.apiserver.http.general import General
 from events.local.apiserver.http.objects import Handler, Objects
 from events.local.apiserver.http.special import Special
@@ -40,10 +41,12 @@ class Router:
         general: General,
         objects: Objects,
         special: Special,
+        counts: Counts,
         log: Log,
     ) -> None:
         self._front, self._resources = front, resources
-        self._general, self._objects, self._special, self._log = general, objects, special, log
+        self._general, self._objects, self._special = general, objects, special
+        self._counts, self._log = counts, log
 
     async def serve(self, request: web.BaseRequest) -> web.StreamResponse:
         """Never raises but for a client that goes away."""
@@ -88,6 +91,7 @@ class Router:
             response = await handler(call)
         except StatusError as error:
             response = responses.of_error(error, negotiation.error_form(call.accept))
+        self._counts.answered(call.verb, resource.plural, call.subresource, response.status)
         if not response.prepared:
             responses.warn(response, call.warnings)
             response.headers["Cache-Control"] = "no-cache, private"
