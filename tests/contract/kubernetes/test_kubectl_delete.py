@@ -38,6 +38,31 @@ def test_what_is_owned_goes_too(family: Terminal, cascade: str, later: Later) ->
     later(lambda: not is_there(family, "child"))
 
 
+def test_what_is_owned_goes_with_the_definition_of_its_owner(kubectl: Terminal, later: Later) -> None:
+    names = {"kind": "Parent", "plural": "parents", "singular": "parent"}
+    schema = {"openAPIV3Schema": {"type": "object"}}
+    version = {"name": "v1", "served": True, "storage": True, "schema": schema}
+    definition = {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": "parents.keryx.example.com"},
+        "spec": {"group": "keryx.example.com", "scope": "Namespaced", "names": names, "versions": [version]},
+    }
+    kubectl.does("create -f " + kubectl.write("definition.yaml", definition))
+    try:
+        parent = {"apiVersion": "keryx.example.com/v1", "kind": "Parent", "metadata": {"name": "parent"}}
+        file = kubectl.write("parent.yaml", parent)
+        later(lambda: kubectl.run(f"create -f {file}").code == 0)
+        uid = kubectl.json("get parents.keryx.example.com parent")["metadata"]["uid"]
+        child = config_map("child")
+        reference = {"apiVersion": parent["apiVersion"], "kind": "Parent", "name": "parent", "uid": uid}
+        child["metadata"]["ownerReferences"] = [reference]
+        kubectl.does("create -f " + kubectl.write("child.yaml", child))
+    finally:
+        kubectl.does("delete crd parents.keryx.example.com --timeout=20s")
+    later(lambda: not is_there(kubectl, "child"))
+
+
 def test_orphans_stay(family: Terminal, later: Later) -> None:
     family.does("delete cm parent --cascade=orphan --timeout=20s")
     assert not is_there(family, "parent")

@@ -29,6 +29,8 @@ class Collector(Controller[Place]):
         self._dependents: dict[str, set[Place]] = {}
         """By the uid of an owner."""
         self._owners: dict[Place, set[str]] = {}
+        self._gone: set[str] = set()
+        """Uids of owners that went while they had dependents: also when their kind is not known any more."""
         objects.follow(self._changed)
         for resource in objects.resources.stored().values():
             for it in objects.list(resource):
@@ -55,6 +57,7 @@ class Collector(Controller[Place]):
         self._wake_owners(place)
         self._forget(place)
         for dependent in self._dependents.get(uid, ()):
+            self._gone.add(uid)
             self.wake(dependent)
 
     def _wake_owners(self, place: Place) -> None:
@@ -80,6 +83,7 @@ class Collector(Controller[Place]):
             places.discard(place)
             if not places:
                 del self._dependents[owner]
+                self._gone.discard(owner)
 
     # -- what is done
 
@@ -129,6 +133,8 @@ class Collector(Controller[Place]):
 
     def _owner(self, resource: Resource, it: Object, reference: Object) -> Object | None:
         """The owner; None when it is gone. One of a kind that is not known here counts as alive."""
+        if reference.get("uid") in self._gone:
+            return None
         group, _, version = str(reference.get("apiVersion", "")).rpartition("/")
         kind = self._objects.resources.of_kind(group, version, str(reference.get("kind", "")))
         if kind is None or not kind.storage or (kind.namespaced and not resource.namespaced):
