@@ -93,11 +93,14 @@ class Manager:
         process: Process,
         *,
         following: Sequence[WatchedFile[Any]] = (),
+        leadership: Callable[[KubeApi], election.Leadership] | None = None,
     ) -> None:
+        """`leadership` stands in for the one Lease in the namespace of the controller."""
         if not settings.image:
             raise UserError("required", path="ARGO_EVENTS_IMAGE", cure="the image that the pods of objects run")
         self._rows, self._options, self._settings, self._process = rows, options, settings, process
         self._following, self._log = following, process.log
+        self._leadership = leadership or self._lease
         self._home = settings.namespace or NAMESPACE
         self._metrics: ControllerMetrics = process.metrics.for_controllers()
         self._controllers: list[Controller] = []
@@ -108,7 +111,7 @@ class Manager:
         process, options = self._process, self._options
         process.readiness.waiting(_CLUSTER, "not listed yet")
         async with (
-            HealthServer(process.metrics, process.readiness, self._log, options.health_port),
+            HealthServer(process.metrics, process.readiness, self._log, options.health_port, self._settings.address),
             self._clients() as (api, lock),
         ):
             informers = self._build(api)
@@ -125,23 +128,26 @@ class Manager:
                     task.cancel()
 
     @asynccontextmanager
-    async def _clients(self) -> AsyncIterator[tuple[KubeApi, election.Lock | None]]:
-        """The client that controllers use, and the Lock that it obeys; the Lock has a client of its own."""
+    async def _clients(self) -> AsyncIterator[tuple[KubeApi, election.Leadership | None]]:
+        """The client that controllers use, and the leadership that it obeys, which has a client of its own."""
 
         def observe(method: str, code: str, host: str) -> None:
             self._metrics.requests.labels(code, method, host).inc()
 
         kubeconfig = self._settings.kubeconfig or None
         async with contextlib.AsyncExitStack() as stack:
-            lock = None
+            lock: election.Leadership | None = None
             if self._options.leader_election:
                 leases = await connect(kubeconfig, deadline=_LEASE_DEADLINE, observe=observe)
                 stack.push_async_callback(leases.aclose)
-                who, times = election.identity(self._settings.pod_name), self._options.times
-                lock = election.Lock(leases, self._home, election.NAME, who, times=times)
+                lock = self._leadership(leases)
             api = await connect(kubeconfig, observe=observe, guard=lock.check if lock else None)
             stack.push_async_callback(api.aclose)
             yield api, lock
+
+    def _lease(self, api: KubeApi) -> election.Leadership:
+        who, times = election.identity(self._settings.pod_name), self._options.times
+        return election.Lock(api, self._home, election.NAME, who, times=times)
 
     def _build(self, api: KubeApi) -> Informers:
         """The controllers, and what they watch."""
@@ -177,7 +183,7 @@ class Manager:
         for controller in self._controllers:
             controller.again()
 
-    async def _lead(self, lock: election.Lock | None) -> None:
+    async def _lead(self, lock: election.Leadership | None) -> None:
         if lock is None:
             await self._work()
             return
@@ -205,7 +211,9 @@ async def run(
     following: Sequence[WatchedFile[Any]] = (),
 ) -> int:
     """Run the controllers until SIGTERM; when a file of `following` changes, everything is looked at again."""
-    process = Process(Metrics(version), Log("controller"), grace=GRACE, metrics_port=options.metrics_port)
+    process = Process(
+        Metrics(version), Log("controller"), grace=GRACE, metrics_port=options.metrics_port, address=settings.address
+    )
 
     async def work(process: Process) -> None:
         await Manager(rows, options, settings, process, following=following).run()

@@ -14,7 +14,7 @@ import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 from events.errors import ActionError
 from events.kube import objects
@@ -56,6 +56,40 @@ def identity(pod: str) -> str:
 
 def _clock() -> float:
     return time.clock_gettime(_CLOCK)
+
+
+class Leadership(Protocol):
+    """What an election is about: who may write, and for how long."""
+
+    identity: str
+    times: Times
+
+    @property
+    def holder(self) -> str:
+        """Who has it, as last seen."""
+        ...
+
+    @property
+    def left(self) -> float:
+        """Seconds for which it is ours without renewal; at most 0 when it is not."""
+        ...
+
+    @property
+    def wait(self) -> float:
+        """Seconds until it is worth another attempt of who does not hold it."""
+        ...
+
+    def check(self) -> None:
+        """NotLeading unless it is ours now."""
+        ...
+
+    async def attempt(self) -> bool:
+        """Take or renew it; whether it is ours now. ActionError without an answer."""
+        ...
+
+    async def release(self) -> None:
+        """Give it up. ActionError without an answer."""
+        ...
 
 
 class Lock:
@@ -162,7 +196,7 @@ class Lock:
 class Election:
     """Runs work while this process leads, and contends again when it no longer does."""
 
-    def __init__(self, lock: Lock, *, log: Log, on_change: Callable[[bool], None] = lambda _leads: None) -> None:
+    def __init__(self, lock: Leadership, *, log: Log, on_change: Callable[[bool], None] = lambda _leads: None) -> None:
         self._lock, self._on_change = lock, on_change
         self._log = log.bind(identity=lock.identity)
         self._is_failing = False

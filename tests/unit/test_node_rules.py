@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from events.local.kubelet import environment, hosts, images, restarts, states, volumes
-from events.local.kubelet.addresses import Addresses
+from events.local.kubelet.addresses import Addresses, part_of
 from events.local.kubelet.environment import ConfigError
 from events.local.kubelet.forwarding import Claim
 from events.local.kubelet.images import Image, Images, PullError
@@ -226,6 +227,9 @@ def test_ports_of_localhost_are_claimed_by_containers_and_services() -> None:
 
 
 def test_addresses_rest_before_they_are_given_again() -> None:
+    ours, theirs = part_of("127.64.0.0/12", "/a"), part_of("127.64.0.0/12", "/b")
+    assert ours == part_of("127.64.0.0/12", "/a") != theirs
+    assert ip_network(ours).subnet_of(ip_network("127.64.0.0/12"))
     known = Addresses("127.64.0.0/29", is_alone=False)
     first = known.take()
     known.give_back(first)

@@ -22,7 +22,7 @@ CONFIGURATION = "webhook.argo-events.argoproj.io"
 SECRET = "events-webhook-certs"  # noqa: S105 - a name
 TIMEOUT_SECONDS = 10
 _TRIES = 8
-_PLURALS = ("eventbus", "eventsources", "sensors")
+PLURALS = ("eventbus", "eventsources", "sensors")
 _CLIENT_CA = ("kube-system", "extension-apiserver-authentication", "requestheader-client-ca-file")
 
 
@@ -125,7 +125,7 @@ class Keeper:
                     "operations": ["CREATE", "UPDATE", "DELETE"],
                     "apiGroups": [API_VERSION.partition("/")[0]],
                     "apiVersions": [API_VERSION.partition("/")[2]],
-                    "resources": list(_PLURALS),
+                    "resources": list(PLURALS),
                     "scope": "*",
                 }
             ],

@@ -5,13 +5,17 @@ from __future__ import annotations
 import sys
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from events import logs
 from events.app.cli.guard import FAILED, guarded, show
 from events.errors import UserError
+
+if TYPE_CHECKING:
+    from events.app.local.display import Display
+    from events.app.local.place import Place, State
 
 _DATA = Path(".keryx/up")
 Data = Annotated[Path, typer.Option(help="Where everything is kept.", envvar="KERYX_DATA")]
@@ -52,24 +56,61 @@ def up(
     ] = False,
 ) -> int:
     """A whole Kubernetes on this machine: API server, workloads, and a node whose pods are processes."""
+    from events import process
+    from events.app.local.display import Display
     from events.app.local.place import Place
 
+    place, display = Place(data), Display()
     if mounts not in ("auto", "none"):
         raise UserError(f"{mounts!r} is neither auto nor none", path="--mounts")
     if detach:
-        from events.app.local import life
-
-        told = ["--port", str(port), "--crash-backoff", str(crash_backoff), "--log-level", log_level]
-        told += ["--refresh", str(refresh), "--mounts", mounts]
-        state = life.detach(Place(data), told)
-        show(f"ready: export KUBECONFIG={Place(data).kubeconfig.absolute()}  (pid {state.pid}, {state.url})")
-        return 0
-    from events import process
+        options = ["--port", str(port), "--crash-backoff", str(crash_backoff), "--log-level", log_level]
+        options += ["--refresh", str(refresh), "--mounts", mounts]
+        return _detach(place, options, display)
+    is_shown = sys.stderr.isatty() and log_level == "info"
+    if not is_shown:
+        logs.set_up(log_level)
+    else:
+        place.check()
+        logs.set_up(log_level, place.log.open("a"))
+        display.parts([("program", None, "")])
+    from events.app.local import terminal
     from events.app.local import up as upping
 
-    logs.set_up(log_level)
-    options = upping.Options(data, port, crash_backoff, refresh=refresh, has_mounts=mounts == "auto")
-    return process.start(lambda: upping.run(options))
+    chosen = upping.Options(data, port, crash_backoff, refresh=refresh, has_mounts=mounts == "auto")
+    if is_shown:
+        return process.start(lambda: terminal.run(chosen, display))
+    return process.start(lambda: upping.run(chosen, upping.Watcher()))
+
+
+def _detach(place: Place, options: list[str], display: Display) -> int:
+    from events.app.local import life
+
+    begun = time.monotonic()
+
+    def stepped(state: State | None) -> None:
+        display.parts(state.steps if state is not None and state.steps else [("program", None, "")])
+
+    try:
+        state = life.detach(place, options, stepped)
+    finally:
+        display.end()
+    display.parts(state.steps)
+    path = place.kubeconfig.absolute()
+    if sys.stdout.isatty() and sys.stderr.isatty():
+        display.ready(
+            seconds=time.monotonic() - begun,
+            url=state.url,
+            data=place.data.absolute(),
+            kubeconfig=path,
+            notes=state.notes,
+            pid=state.pid,
+        )
+        return 0
+    for note in state.notes:
+        display.line(f"note: {note}")
+    show(f"ready: export KUBECONFIG={path}  (pid {state.pid}, {state.url})")
+    return 0
 
 
 def down(data: Data = _DATA) -> int:
@@ -82,15 +123,15 @@ def down(data: Data = _DATA) -> int:
 
 
 def status(data: Data = _DATA) -> int:
-    """Whether it runs, and where; exit code 1 when it does not."""
-    from events.app.local import life
+    """Whether it runs, where, and what is not ready; exit code 1: not running, 3: not ready or without an answer."""
+    from events.app.local import status as telling
     from events.app.local.place import Place
 
-    rows = list(life.status(Place(data)))
+    code, rows = telling.status(Place(data))
     width = max(len(name) for name, _ in rows)
     for name, value in rows:
         show(f"{name.ljust(width)}  {value}")
-    return 0 if Place(data).state() is not None else FAILED
+    return code
 
 
 def reset(data: Data = _DATA, *, yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False) -> int:
@@ -123,7 +164,9 @@ def up_logs(
 
     path = Place(data).log
     if not path.exists():
-        raise UserError("there is none", path=str(path), cure="one in the foreground writes to its terminal")
+        raise UserError(
+            "there is none", path=str(path), cure="one in the foreground, off a terminal, writes to its stderr"
+        )
     with path.open("rb") as file:
         while True:
             piece = file.read(64 * 1024)

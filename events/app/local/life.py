@@ -7,24 +7,25 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from events.app.local.place import Place, State
 from events.errors import UserError
 from events.local.kubelet import processes
-from events.local.kubelet.node import mark_of
 
 _START_SECONDS, _STOP_SECONDS = 60.0, 40.0
 _PAUSE = 0.05
 _SHOWN = 2000
 
 
-def detach(place: Place, arguments: Sequence[str]) -> State:
-    """Start one in a session of its own; returns once it is ready. Raises UserError with what it said."""
+def detach(place: Place, arguments: Sequence[str], stepped: Callable[[State | None], None]) -> State:
+    """Start one in a session of its own; returns once it is ready. Raises UserError with what it said.
+
+    `stepped` is called now and then with how far it has come.
+    """
     place.check()
-    if (state := place.state()) is not None:
-        raise UserError(f"it runs already (pid {state.pid})", path=str(place.data), cure="`keryx down` stops it")
+    _nobody(place)
     command = [sys.executable, "-P", "-m", "events.app.cli", "up", "--data", str(place.data), *arguments]
     with place.log.open("ab") as log:
         begin = log.tell()
@@ -34,25 +35,40 @@ def detach(place: Place, arguments: Sequence[str]) -> State:
     end = time.monotonic() + _START_SECONDS
     while time.monotonic() < end:
         state = place.state()
-        if state is not None and state.pid == child.pid and state.is_ready:
+        is_ours = state is not None and state.pid == child.pid
+        stepped(state if is_ours else None)
+        if state is not None and is_ours and state.is_ready:
             return state
         if child.poll() is not None:
+            _nobody(place)  # who was faster
             raise UserError(f"it did not start:\n{_said(place.log, begin)}")
         time.sleep(_PAUSE)
     raise UserError(f"it was not ready within {_START_SECONDS:g} s; see {place.log}", cure="`keryx down` stops it")
 
 
+def _nobody(place: Place) -> None:
+    if (state := place.state()) is not None:
+        raise UserError(f"it runs already (pid {state.pid})", path=str(place.data), cure="`keryx down` stops it")
+
+
 def _said(path: Path, begin: int) -> str:
+    """What a person needs of it: the last error if there is one."""
     with path.open("rb") as file:
         file.seek(begin)
-        return file.read()[-_SHOWN:].decode("utf-8", "replace").strip()
+        text = file.read()[-_SHOWN:].decode("utf-8", "replace").strip()
+    lines = [line.removeprefix("keryx: ") for line in text.splitlines() if not line.startswith("{")]
+    return "\n".join(lines) or text or "it said nothing"
+
+
+def _end_left_over(place: Place) -> int:
+    return processes.end_marked(f"{processes.mark_of(place.data.absolute() / 'node')}/")
 
 
 def down(place: Place) -> str:
     """Stop what runs there, and end what a killed one left behind; what was done, in words. Raises UserError."""
     state = place.state()
     if state is None:
-        count = processes.end_marked(f"{mark_of(place.data.absolute() / 'node')}/")
+        count = _end_left_over(place)
         place.clear()
         return f"not running; ended {count} left-over processes" if count else "not running"
     os.kill(state.pid, signal.SIGTERM)
@@ -60,7 +76,7 @@ def down(place: Place) -> str:
     while state.is_alive and place.is_locked:
         if time.monotonic() > end:
             os.kill(state.pid, signal.SIGKILL)
-            processes.end_marked(f"{mark_of(place.data.absolute() / 'node')}/")
+            _end_left_over(place)
             place.clear()
             return f"killed: it did not stop within {_STOP_SECONDS:g} s"
         time.sleep(_PAUSE)
@@ -71,25 +87,6 @@ def reset(place: Place) -> str:
     """Forget everything. Raises UserError while it runs."""
     if (state := place.state()) is not None:
         raise UserError(f"it runs (pid {state.pid})", path=str(place.data), cure="`keryx down` first")
-    processes.end_marked(f"{mark_of(place.data.absolute() / 'node')}/")
+    _end_left_over(place)
     place.remove()
     return f"removed what `keryx up` kept in {place.data}"
-
-
-def status(place: Place) -> Iterator[tuple[str, str]]:
-    """Name and value, line by line."""
-    state = place.state()
-    if state is None:
-        yield "state", "not running"
-        yield "data", f"{place.data}{'' if place.data.exists() else ' (nothing there)'}"
-        left = processes.marked([f"{mark_of(place.data.absolute() / 'node')}/"])
-        if left:
-            yield "left over", f"{len(left)} processes of one that was killed; `keryx down` ends them"
-        return
-    yield "state", "ready" if state.is_ready else "starting"
-    yield "pid", str(state.pid)
-    yield "since", state.since
-    yield "server", state.url
-    yield "kubeconfig", str(place.kubeconfig)
-    yield "data", str(place.data)
-    yield "processes of pods", str(len(processes.marked([f"{mark_of(place.data.absolute() / 'node')}/"])))

@@ -9,14 +9,16 @@ import os
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
+from events.app.local import layout
 from events.errors import UserError
 from events.local.kubelet import processes
 
-LAYOUT = 1
 _LEAST_BYTES = 64 * 2**20
+_LONGEST_LOG = 10 * 2**20
 _OURS = ("apiserver", "node", "volumes", "workflows", "credentials")
-_FILES = ("kubeconfig", "admin.kubeconfig", "port", "state.json", "layout", "up.log")
+_FILES = ("kubeconfig", "admin.kubeconfig", "port", "state.json", layout.FILE, "up.log", "up.log.1")
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,10 @@ class State:
     url: str = ""
     since: str = ""
     is_ready: bool = False
+    steps: Any = ()
+    """Rows of `Steps`."""
+    notes: Any = ()
+    """Texts for a person."""
 
     @property
     def is_alive(self) -> bool:
@@ -54,26 +60,34 @@ class Place:
 
     @property
     def log(self) -> Path:
-        """Of one that runs in the background."""
+        """Of one that runs in the background, or shows something better on its terminal."""
         return self.data / "up.log"
 
     def check(self) -> None:
-        """Raises UserError for a directory that another version made, or a disk without room."""
-        file = self.data / "layout"
+        """Ready to be used. Raises UserError: somebody else's, made by another version, read-only, a full disk."""
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            text = file.read_text().strip()
-            if text != str(LAYOUT):
-                cure = "give --data another directory, or remove this one with `keryx reset`"
-                raise UserError(f"{self.data} has layout {text!r}, this version knows {LAYOUT}", cure=cure)
+            owner = self.data.stat().st_uid
+            if owner != os.geteuid():
+                cure = "give --data a directory of your own"
+                raise UserError(f"{self.data} belongs to {_name(owner)}, and you are {_name(os.geteuid())}", cure=cure)
         try:
             self.data.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if shutil.disk_usage(self.data).free < _LEAST_BYTES:
-                raise UserError(f"the disk of {self.data} is full", cure="free at least 64 MiB")
-            file.write_text(f"{LAYOUT}\n")
+            free = shutil.disk_usage(self.data).free
+            if free < _LEAST_BYTES:
+                cure = f"free at least {_LEAST_BYTES >> 20} MiB"
+                raise UserError(f"the disk of {self.data} is full: {free >> 20} MiB are left", cure=cure)
+            layout.check(self.data)
+            self._turn_log()
         except OSError as error:
             raise UserError(
                 f"{self.data} cannot be written: {error.strerror}", cure="give --data another one"
             ) from error
+
+    def _turn_log(self) -> None:
+        """Make the log that of the last time when it has become long."""
+        with contextlib.suppress(FileNotFoundError):
+            if self.log.stat().st_size > _LONGEST_LOG:
+                self.log.replace(self.log.with_suffix(".log.1"))
 
     # ---- who runs
 
@@ -99,7 +113,7 @@ class Place:
         except OSError:
             return False
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
             return True
         finally:
@@ -131,3 +145,12 @@ class Place:
             (self.data / name).unlink(missing_ok=True)
         with contextlib.suppress(OSError):
             self.data.rmdir()
+
+
+def _name(uid: int) -> str:
+    import pwd
+
+    try:
+        return f"{pwd.getpwuid(uid).pw_name} (uid {uid})"
+    except KeyError:
+        return f"uid {uid}"

@@ -7,24 +7,30 @@ import contextlib
 import os
 import signal
 import socket
-import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
 from eventbus import configuration
+from eventbus.embedded_config import find_server
 from events import settings as events_settings
 from events.app import controllers, manager
 from events.app.data_directory import DataDirectory
-from events.app.local import images, installing
+from events.app.local import images, installing, limits, steps
+from events.app.local.admission import Admission
+from events.app.local.leases import Leases
 from events.app.local.place import Place, State
+from events.app.local.steps import Steps
+from events.errors import KeryxError
+from events.kube.api import KubeApi
 from events.kube.client import KubeClient
 from events.local.apiserver.access import kubeconfig
 from events.local.apiserver.server import LOOPBACK, Server
 from events.local.apiserver.server import Settings as ServerSettings
 from events.local.kubelet import processes
-from events.local.kubelet.addresses import SERVICES
+from events.local.kubelet.addresses import NETWORK, SERVICES, part_of
 from events.local.kubelet.node import Node
 from events.local.kubelet.settings import Settings
 from events.local.workflows.controller import Workflows
@@ -32,6 +38,7 @@ from events.local.workloads.manager import Workloads
 from events.logs import Log
 from events.metrics import Metrics
 from events.process import Process
+from events.threads import in_thread
 from events.version import VERSION
 
 _GRACE = 5.0
@@ -50,46 +57,249 @@ class Options:
     """False: as on a machine where nothing can be mounted."""
 
 
-async def run(options: Options) -> int:
+@dataclass(frozen=True)
+class Ready:
+    """What there is to say once everything is there. `notes`: what a person should know."""
+
+    url: str
+    kubeconfig: Path
+    data: Path
+    seconds: float
+    notes: tuple[str, ...]
+
+
+class Watcher:
+    """Who is told of the life of one, beside its log; does nothing himself."""
+
+    def stepped(self, rows: tuple[steps.Row, ...]) -> None:
+        """A part begins, or is there."""
+
+    async def ready(self, ready: Ready, api: KubeApi) -> None:
+        """Everything is there. Cancelled when it stops."""
+
+    def stopping(self) -> None:
+        """It was told to stop."""
+
+
+async def run(options: Options, watcher: Watcher) -> int:
     """Until SIGTERM or SIGINT. Raises UserError."""
-    log, began = Log("up"), time.monotonic()
-    stopping = asyncio.Event()
+    log, stopping = Log("up"), asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     place = Place(options.data.absolute())
+    notes = [note for note in (limits.raise_open_files(), await in_thread(_bus_server, "nats-server")) if note]
+    for note in notes:
+        log.warning(note)
     place.check()
     with DataDirectory(place.data):
         state = State(os.getpid(), processes.start_time(os.getpid()), since=f"{datetime.now():%Y-%m-%d %H:%M:%S}")
         place.kubeconfig.unlink(missing_ok=True)
-        place.write(state)
+        machine = Machine(options, place, state, watcher, notes, log)
         try:
-            async with await _server(place, options.port, log) as server:
-                place.keep_port(server.url)
-
-                def ready() -> None:
-                    kubeconfig.write(place.kubeconfig, server.kubeconfig())
-                    place.write(replace(state, url=server.url, is_ready=True))
-                    seconds = round(time.monotonic() - began, 2)
-                    log.info("Ready", seconds=seconds, url=server.url, kubeconfig=str(place.kubeconfig))
-
-                await _serve(options, place.data, server, stopping, ready, log)
+            await machine.run(stopping)
         finally:
             place.clear()
     return 0
 
 
-async def _server(place: Place, port: int, log: Log) -> Server:
-    """The API server, on the port that was asked for, or on that of the last time, or on another one."""
+def _bus_server() -> str:
+    """What to say when there is no nats-server. Blocks."""
+    try:
+        find_server()
+    except KeryxError as error:
+        return f"EventBuses cannot run: {error}"
+    return ""
 
-    def on(number: int) -> Server:
-        return Server(ServerSettings(place.data / "apiserver", port=number, addresses=SERVICES), log)
 
-    former = place.port()
-    if port or not former or _is_free(former):
-        return on(port or former)
-    log.warning("The port of the last time is taken; kubeconfigs of then are no good any more", port=former)
-    return on(0)
+class Machine:
+    """One life: its parts, started one after the other, or side by side where they do not need each other."""
+
+    def __init__(
+        self, options: Options, place: Place, state: State, watcher: Watcher, notes: list[str], log: Log
+    ) -> None:
+        self._options, self._place, self._state = options, place, state
+        self._watcher, self._notes, self._log = watcher, notes, log
+        self._steps = Steps(self._stepped)
+        self._own = place.data / "admin.kubeconfig"
+
+    def _stepped(self) -> None:
+        self._place.write(replace(self._state, steps=self._steps.rows))
+        self._watcher.stepped(self._steps.rows)
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Until `stopping`. Raises UserError."""
+        self._stepped()
+        admission = Admission(Metrics(VERSION), Log("webhook"))
+        async with contextlib.AsyncExitStack() as stack:
+            stack.callback(self._own.unlink, missing_ok=True)
+            client = KubeClient(str(self._own))
+            stack.push_async_callback(client.aclose)
+            stack.push_async_callback(admission.close)
+            await admission.listen(client)
+            with self._steps.step("API server") as step:
+                server = await stack.enter_async_context(self._server([admission.configuration]))
+                self._place.keep_port(server.url)
+                kubeconfig.write(self._own, server.kubeconfig())
+                step.detail = server.url
+            with self._steps.step("definitions") as step:
+                wanted = await in_thread(installing.definitions, "definitions")
+                await installing.install(client, wanted)
+                step.detail = f"{len(wanted)} kinds"
+            parts = Parts(self._options, self._place.data, client, server, admission, wanted, self._own, self._log)
+            await self._serve(parts, client, server, stopping)
+
+    @asynccontextmanager
+    async def _server(self, first: list[dict[str, object]]) -> AsyncIterator[Server]:
+        """The API server, on the port that was asked for, or on that of the last time, or on another one."""
+        port, former = self._options.port, self._place.port()
+        if not port and former and not _is_free(former):
+            self._log.warning(
+                "The port of the last time is taken; kubeconfigs of then are no good any more", port=former
+            )
+            self._notes.append(
+                f"port {former} of the last time is taken by another program: kubeconfigs of then are stale"
+            )
+            former = 0
+        settings = ServerSettings(
+            self._place.data / "apiserver",
+            port=port or former,
+            addresses=part_of(SERVICES, str(self._place.data)),
+            first=first,
+            manager=installing.MANAGER,
+        )
+        async with Server(settings, self._log) as server:
+            yield server
+
+    async def _serve(self, parts: Parts, client: KubeClient, server: Server, stopping: asyncio.Event) -> None:
+        running = asyncio.create_task(parts.run(), name="everything")
+        watching: asyncio.Task[None] | None = None
+        try:
+            await _first(running, asyncio.create_task(parts.ready(self._steps)))
+            ready = self._ready(server)
+            watching = asyncio.create_task(self._watcher.ready(ready, client))
+            await _first(running, asyncio.create_task(stopping.wait()))
+            self._log.info("Stopping")
+            self._watcher.stopping()
+            if not running.done():
+                await parts.stop()
+            await running
+        finally:
+            for task in [one for one in (watching, running) if one is not None]:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+
+    def _ready(self, server: Server) -> Ready:
+        """Say so, to everybody."""
+        place = self._place
+        seconds = round(steps.age(), 2)
+        kubeconfig.write(place.kubeconfig, server.kubeconfig())
+        rows = self._steps.rows
+        place.write(replace(self._state, url=server.url, is_ready=True, steps=rows, notes=tuple(self._notes)))
+        self._log.info(
+            "Ready",
+            seconds=seconds,
+            url=server.url,
+            kubeconfig=str(place.kubeconfig),
+            steps={name: round(took or 0, 2) for name, took, _ in rows},
+        )
+        return Ready(server.url, place.kubeconfig, place.data, seconds, tuple(self._notes))
+
+
+class Parts:
+    """What stands on the API server: node, workloads, workflows, controllers, admission."""
+
+    def __init__(
+        self,
+        options: Options,
+        data: Path,
+        client: KubeClient,
+        server: Server,
+        admission: Admission,
+        definitions: list[dict[str, object]],
+        own: Path,
+        log: Log,
+    ) -> None:
+        self._client, self._admission, self._definitions, self._own, self._log = (
+            client,
+            admission,
+            definitions,
+            own,
+            log,
+        )
+        settings = Settings(
+            data / "node",
+            server.url,
+            server.front.authority.pem,
+            images.table(),
+            backoff_first=options.backoff,
+            forward_ports=options.forward_ports,
+            refresh_seconds=options.refresh,
+            has_mounts=options.has_mounts,
+            unmounted=images.unmounted(),
+            network=part_of(NETWORK, str(data)),
+            keep=[str(data), *images.folders()],
+        )
+        self._node = Node(client, settings, log)
+        server.kubelets.register(settings.name, self._node.streaming)
+        self._workloads = Workloads(client, data / "volumes", Metrics(VERSION).for_controllers(), log)
+        counts = Metrics(VERSION).for_controllers()
+        self._workflows = Workflows(client, data / "workflows", metrics=counts, log=Log("workflows"), logs=client.logs)
+        self._ours = Process(Metrics(VERSION), Log("controller"), grace=_GRACE, metrics_port=None)
+        self._leases: Leases | None = None
+
+    async def run(self) -> None:
+        """As long as the node."""
+        async with asyncio.TaskGroup() as group:
+            helpers = [
+                group.create_task(self._workloads.run(), name="workloads"),
+                group.create_task(self._workflows.run(), name="workflows"),
+                group.create_task(self._control(), name="controllers"),
+                group.create_task(self._admission.run(self._client), name="admission"),
+                group.create_task(installing.keep(self._client, self._definitions, self._log), name="definitions"),
+            ]
+            await self._node.run()
+            self._ours.stopping.set()
+            for helper in helpers:
+                helper.cancel()
+
+    async def stop(self) -> None:
+        """Have `run` end."""
+        await self._node.stop()
+
+    async def ready(self, steps: Steps) -> None:
+        """Returns once every part is there."""
+
+        async def there(name: str, waiting: Awaitable[object], detail: Callable[[], str] = str) -> None:
+            with steps.step(name) as step:
+                await waiting
+                step.detail = detail()
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(there("admission", self._admission.answers(self._client)))
+            group.create_task(there("node", self._node.ready.wait()))
+            group.create_task(there("workloads", self._workloads.synced()))
+            group.create_task(there("workflows", self._workflows.ready.wait()))
+            group.create_task(there("controllers", self._ours.readiness.until_ready(("process", "cluster"))))
+
+    async def _control(self) -> None:
+        """The controllers of buses, sources and sensors; their pods have our own image, which is this Python."""
+        told = events_settings.Settings(
+            image=images.OURS[0],
+            image_pull_policy="IfNotPresent",
+            kubeconfig=str(self._own),
+            namespace=manager.NAMESPACE,
+            pod_name="keryx-up",
+        )
+        options = manager.Options(health_port=None)
+        shipped = configuration.shipped()
+        leases = Leases(self._client, self._ours.log)
+        async with asyncio.TaskGroup() as group:
+            following = group.create_task(leases.run())
+            await leases.synced()
+            rows = controllers.rows(lambda: shipped)
+            await manager.Manager(rows, options, told, self._ours, leadership=lambda _api: leases).run()
+            following.cancel()
 
 
 def _is_free(port: int) -> bool:
@@ -102,82 +312,15 @@ def _is_free(port: int) -> bool:
     return True
 
 
-async def _serve(
-    options: Options, data: Path, server: Server, stopping: asyncio.Event, ready: Callable[[], None], log: Log
-) -> None:
-    own = data / "admin.kubeconfig"
-    kubeconfig.write(own, server.kubeconfig())
-    client = KubeClient(str(own))
-    settings = Settings(
-        data / "node",
-        server.url,
-        server.front.authority.pem,
-        images.table(),
-        backoff_first=options.backoff,
-        forward_ports=options.forward_ports,
-        refresh_seconds=options.refresh,
-        has_mounts=options.has_mounts,
-        unmounted=images.unmounted(),
-        keep=[str(data), *images.folders()],
-    )
-    node = Node(client, settings, log)
-    server.kubelets.register(settings.name, node.streaming)
-    workloads = Workloads(client, data / "volumes", Metrics(VERSION).for_controllers(), log)
-    counts = Metrics(VERSION).for_controllers()
-    workflows = Workflows(client, data / "workflows", metrics=counts, log=Log("workflows"), logs=client.logs)
-    await installing.install(client)
-    ours = Process(Metrics(VERSION), Log("controller"), grace=_GRACE, metrics_port=None)
-    running = asyncio.create_task(_all(node, workloads, workflows, ours, own), name="everything")
+async def _first(running: asyncio.Task[None], awaited: asyncio.Task[object]) -> None:
+    """Returns when it is there; raises what ended either."""
     try:
-        await _first(running, node.ready)
-        ready()
-        await _first(running, stopping)
-        log.info("Stopping")
-        if not running.done():
-            await node.stop()
-        await running
+        await asyncio.wait({running, awaited}, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
-        with contextlib.suppress(OSError):
-            own.unlink(missing_ok=True)
-        await client.aclose()
-
-
-async def _all(node: Node, workloads: Workloads, workflows: Workflows, ours: Process, own: Path) -> None:
-    """Workloads and controllers as long as the node."""
-    async with asyncio.TaskGroup() as group:
-        helpers = [
-            group.create_task(workloads.run(), name="workloads"),
-            group.create_task(workflows.run(), name="workflows"),
-            group.create_task(_control(ours, own), name="controllers"),
-        ]
-        await node.run()
-        ours.stopping.set()
-        for helper in helpers:
-            helper.cancel()
-
-
-async def _control(process: Process, own: Path) -> None:
-    """The controllers of buses, sources and sensors; their pods have our own image, which is this Python."""
-    told = events_settings.Settings(
-        image=images.OURS[0],
-        image_pull_policy="IfNotPresent",
-        kubeconfig=str(own),
-        namespace=manager.NAMESPACE,
-        pod_name="keryx-up",
-    )
-    options = manager.Options(leader_election=False, health_port=None)
-    shipped = configuration.shipped()
-    await manager.Manager(controllers.rows(lambda: shipped), options, told, process).run()
-
-
-async def _first(running: asyncio.Task[None], event: asyncio.Event) -> None:
-    """Returns at the event; raises what ended `running` before."""
-    waiting = asyncio.create_task(event.wait())
-    try:
-        await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        waiting.cancel()
+        if not awaited.done():
+            awaited.cancel()
+        await asyncio.gather(awaited, return_exceptions=True)
     if running.done():
         running.result()
+    if not awaited.cancelled():
+        awaited.result()

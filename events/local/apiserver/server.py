@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -53,7 +53,8 @@ LOOPBACK = "127.0.0.1"
 class Settings:
     """`port` 0: a free one. `names`: what else clients call the server. `faults`: a seed, or none.
 
-    `addresses`: the network whose addresses services get.
+    `addresses`: the network whose addresses services get. `first`: what is there, and as it is here, before the first
+    request is answered; `manager` is who says so.
     """
 
     data: Path
@@ -62,6 +63,8 @@ class Settings:
     names: Sequence[str] = ()
     faults: int | None = None
     addresses: str = NETWORK
+    first: Sequence[Mapping[str, Any]] = ()
+    manager: str = "kube-apiserver"
 
 
 class Server:
@@ -103,6 +106,12 @@ class Server:
         self._controllers = await controllers.start(
             inside, front.authority.pem.decode(), front.tokens, self._log, operations.hooks, self._settings.addresses
         )
+        for given in self._settings.first:
+            it = dict(given)
+            group, _, version = it["apiVersion"].rpartition("/")
+            resource = resources.of_kind(group, version, it["kind"])
+            assert resource is not None, f"{it['kind']} is a built-in kind"
+            await inside.apply(resource, it, manager=self._settings.manager)
         counts = Counts()
         router = Router(
             front,

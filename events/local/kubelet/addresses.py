@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 import sys
 
@@ -9,6 +10,14 @@ NETWORK = "127.64.0.0/12"
 SERVICES = "127.96.0.0/12"
 HOST = "127.0.0.1"
 _FIRST = 2
+
+
+def part_of(network: str, owner: str, prefix: int = 20) -> str:
+    """The part of a network that somebody uses: another one for each, most likely. Pure."""
+    whole = ipaddress.ip_network(network)
+    number = int.from_bytes(hashlib.sha256(owner.encode()).digest()[:4])
+    begin = int(whole.network_address) + (number % 2 ** (prefix - whole.prefixlen) << 32 - prefix)
+    return f"{ipaddress.ip_address(begin)}/{prefix}"
 
 
 class Addresses:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import os
 import shutil
 from collections.abc import Iterable
@@ -57,7 +56,7 @@ class Node:
     @property
     def mark(self) -> str:
         """Tells the processes of this node from those of another one on the machine."""
-        return mark_of(self._settings.data)
+        return processes.mark_of(self._settings.data)
 
     async def run(self) -> None:
         """Until `stop` was called and everything has ended. Cancelled, its containers are killed."""
@@ -221,11 +220,6 @@ class Node:
                     written[worker.uid] = texts[namespace]
                     worker.write_hosts(texts[namespace])
             written = {uid: text for uid, text in written.items() if uid in self._workers}
-
-
-def mark_of(data: Path) -> str:
-    """What the marks of processes begin with, of a node with this folder."""
-    return hashlib.sha256(str(data.resolve()).encode()).hexdigest()[:12]
 
 
 def claims_of(pod: Object, services: Iterable[Object]) -> list[Claim]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import json
 import os
 import signal
 import sys
 import tempfile
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -107,6 +109,19 @@ def start_time(pid: int) -> str:
     except OSError:
         return ""
     return text.rpartition(")")[2].split()[_TICKS - 2]
+
+
+def mark_of(data: Path) -> str:
+    """What the marks of processes begin with, of a node with this folder."""
+    return hashlib.sha256(str(data.resolve()).encode()).hexdigest()[:12]
+
+
+def age() -> float:
+    """Seconds since this process was started; 0 where nobody says so."""
+    ticks = start_time(os.getpid())
+    if not ticks:
+        return 0.0
+    return max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - int(ticks) / os.sysconf("SC_CLK_TCK"))
 
 
 def signal_group(pid: int, number: int) -> None:

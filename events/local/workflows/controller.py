@@ -78,6 +78,8 @@ class Workflows:
         self._uids: dict[Key, str] = {}
         self._recorder = Recorder(api, "workflow-controller", log=log)
         self._tasks: asyncio.TaskGroup | None = None
+        self.ready = asyncio.Event()
+        """Everything is known."""
         self._session: aiohttp.ClientSession | None = None
 
         def informer(version: str, kind: str, **more: Any) -> Informer:
@@ -126,6 +128,7 @@ class Workflows:
                     await one.synced()
             await self._sweep()
             self._tasks.create_task(self._shorten())
+            self.ready.set()
             self._tasks.create_task(self._main.run())
             self._tasks.create_task(self._ticks.run())
 

@@ -67,6 +67,10 @@ class Workloads:
         self._controllers.append(one)
         return one
 
+    async def synced(self) -> None:
+        """Returns once they know all objects."""
+        await self._informers.synced()
+
     async def run(self) -> None:
         """Until cancelled."""
         async with asyncio.TaskGroup() as group:
