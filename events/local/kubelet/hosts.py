@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 Object = dict[str, Any]
@@ -47,6 +47,24 @@ def _of_pods(service: Object, pods: Iterable[Object], names: list[str]) -> Itera
             host = pod["spec"].get("hostname") or pod["metadata"]["name"]
             own = [f"{host}.{name}" for name in names]
         yield _line(address, [*own, *names])
+
+
+def labels_of(pod: Object) -> Iterator[str]:
+    """What an informer finds pods by that services may stand before: those that have ended are left out."""
+    metadata = pod["metadata"]
+    if (pod.get("status") or {}).get("phase") not in ("Succeeded", "Failed"):
+        for key, value in (metadata.get("labels") or {}).items():
+            yield f"{metadata.get('namespace', '')}/{key}={value}"
+
+
+def candidates(services: Iterable[Object], found_by: Callable[[str], Iterable[Object]]) -> list[Object]:
+    """The pods that have at least one label of these services' selectors."""
+    found: dict[str, Object] = {}
+    for it in services:
+        for key, value in list(((it.get("spec") or {}).get("selector") or {}).items())[:1]:
+            for pod in found_by(f"{it['metadata'].get('namespace', '')}/{key}={value}"):
+                found.setdefault(pod["metadata"].get("uid") or pod["metadata"]["name"], pod)
+    return list(found.values())
 
 
 def is_selected(pod: Object, selector: Mapping[str, str], namespace: str) -> bool:

@@ -28,6 +28,7 @@ from events.threads import in_thread
 
 Object = dict[str, Any]
 
+_LABEL = "label"
 _HOSTS_PAUSE = 0.05
 _BIND_PAUSE = 1.0
 _STOP_SLACK = 5.0
@@ -38,7 +39,7 @@ class Node:
 
     def __init__(self, api: NodeApi, settings: Settings, log: Log) -> None:
         self._api, self._settings, self._log = api, settings, log
-        self._pods = Informer(api, "v1", "Pod", log=log)
+        self._pods = Informer(api, "v1", "Pod", indexes={_LABEL: hosts.labels_of}, log=log)
         self._services = Informer(api, "v1", "Service", log=log)
         self._recorder = Recorder(api, "kubelet", instance=settings.name, log=log)
         self._addresses = Addresses(settings.network)
@@ -47,6 +48,8 @@ class Node:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._parts: Parts
         self._names_changed = asyncio.Event()
+        self._known_names: dict[str, str] = {}
+        self._are_claims_stale = False
         self._to_bind: asyncio.Queue[Object] = asyncio.Queue()
         self._group: asyncio.TaskGroup
         self._is_stopping = False
@@ -68,7 +71,7 @@ class Node:
             await self._pods.synced()
             await self._services.synced()
             self._pods.subscribe(self._pod_changed)
-            self._services.subscribe(lambda _old, _new: self._names_changed.set())
+            self._services.subscribe(self._service_changed)
             self._clean_up()
             self.ready.set()
             await self._stopped.wait()
@@ -161,6 +164,7 @@ class Node:
         worker = self._workers[uid] = PodWorker(pod, address, self._parts, names)
         task = self._tasks[uid] = self._group.create_task(self._care(worker), name=f"pod {uid}")
         task.add_done_callback(lambda _: self._tasks.pop(uid, None))
+        self._claim(worker)
 
     async def _care(self, worker: PodWorker) -> None:
         try:
@@ -201,10 +205,21 @@ class Node:
 
     # ---- names of services
 
+    def _service_changed(self, _old: Object | None, _new: Object | None) -> None:
+        self._are_claims_stale = True
+        self._names_changed.set()
+
     def _names(self, namespace: str) -> str:
-        server = self._settings.server.removeprefix("https://").rpartition(":")[0]
-        own = hosts.lines(self._services.all(), self._pods.all(), namespace, server)
-        return hosts.base(_machine_hosts()) + "".join(f"{line}\n" for line in own)
+        """The names as they were when they changed last."""
+        known = self._known_names.get(namespace)
+        if known is None:
+            server = self._settings.server.removeprefix("https://").rpartition(":")[0]
+            services = self._services.all()
+            pods = hosts.candidates(services, lambda label: self._pods.by(_LABEL, label))
+            own = hosts.lines(services, pods, namespace, server)
+            known = hosts.base(_machine_hosts()) + "".join(f"{line}\n" for line in own)
+            self._known_names[namespace] = known
+        return known
 
     async def _keep_names(self) -> None:
         written: dict[str, str] = {}
@@ -212,13 +227,16 @@ class Node:
             await self._names_changed.wait()
             await asyncio.sleep(_HOSTS_PAUSE)  # many changes come together
             self._names_changed.clear()
-            texts = {one: self._names(one) for one in {w.pod["metadata"]["namespace"] for w in self._workers.values()}}
-            for worker in list(self._workers.values()):
-                namespace = worker.pod["metadata"]["namespace"]
-                self._claim(worker)
-                if written.get(worker.uid) != texts[namespace]:
-                    written[worker.uid] = texts[namespace]
-                    worker.write_hosts(texts[namespace])
+            self._known_names.clear()
+            if self._are_claims_stale:
+                self._are_claims_stale = False
+                for worker in list(self._workers.values()):
+                    self._claim(worker)
+            for uid, worker in list(self._workers.items()):
+                text = self._names(worker.pod["metadata"]["namespace"])
+                if written.get(uid) != text:
+                    written[uid] = text
+                    worker.write_hosts(text)
             written = {uid: text for uid, text in written.items() if uid in self._workers}
 
 

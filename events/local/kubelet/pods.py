@@ -31,6 +31,7 @@ TOKEN_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"  # noqa: S105  # a 
 _HOSTS_PATH = "/etc/hosts"
 _PORTS = "LocalhostPorts"
 _LAST_WORD_SECONDS = 5.0
+_REPORT_PAUSE = 0.1
 _FORCED_SECONDS = 2.0
 _OVER = ("Succeeded", "Failed")
 _NO_MOUNTS = (
@@ -75,7 +76,7 @@ class PodWorker:
         self._failure: tuple[str, str] = ("", "")
         self._extra: dict[str, Object] = {}
         self._dirty, self._written, self._turned = asyncio.Event(), asyncio.Event(), asyncio.Event()
-        self._deleted = asyncio.Event()
+        self._deleted, self._urgent = asyncio.Event(), asyncio.Event()
         self._sidecars: dict[Container, asyncio.Task[None]] = {}
         self._stopping = self._is_halted = self._gone = False
         self._host_names = host_names
@@ -321,6 +322,7 @@ class PodWorker:
 
     def _finish(self) -> None:
         self._is_over = True
+        self._urgent.set()
         self.changed()
 
     async def _deadline(self) -> None:
@@ -425,6 +427,9 @@ class PodWorker:
         self.changed()
         while True:
             await self._dirty.wait()
+            with contextlib.suppress(TimeoutError):  # short lives have several changes at once
+                async with asyncio.timeout(_REPORT_PAUSE):
+                    await self._urgent.wait()
             self._dirty.clear()
             self._written.clear()
             status = self.status()

@@ -9,10 +9,12 @@ from events.kube import patches
 from events.kube.api import KubeApi, KubeError
 from events.kube.controller import Key
 from events.kube.informer import Informer
+from events.local.kubelet import hosts
 from events.local.workloads import owned
 
 Object = dict[str, Any]
 
+LABEL = "label"
 _SERVICE, _MANAGED = "kubernetes.io/service-name", "endpointslice.kubernetes.io/managed-by"
 _MANAGER = "endpointslice-controller.k8s.io"
 _NOTE = "endpoints.kubernetes.io/last-change-trigger-time"
@@ -23,13 +25,15 @@ class EndpointSlices:
 
     def __init__(self, api: KubeApi, services: Informer, pods: Informer) -> None:
         self._api, self._services, self._pods = api, services, pods
+        pods.add_index(LABEL, hosts.labels_of)
 
     async def reconcile(self, key: Key) -> float | None:
         """See `events.kube.controller`."""
         it = self._services.get(key.namespace, key.name)
         if it is None or owned.is_going(it) or not (it.get("spec") or {}).get("selector"):
             return None
-        pods = [pod for pod in self._pods.all(key.namespace) if is_behind(it, pod)]
+        found = hosts.candidates([it], lambda label: self._pods.by(LABEL, label))
+        pods = [pod for pod in found if is_behind(it, pod)]
         for wanted in (slice_of(it, pods), endpoints_of(it, pods)):
             await self._keep(wanted)
         return None

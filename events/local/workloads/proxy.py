@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from events.kube.informer import Informer
+from events.local.kubelet import hosts
 from events.local.kubelet.forwarding import LOCALHOST, carry
 from events.local.workloads import endpoints, owned
 from events.logs import Log
@@ -39,6 +40,7 @@ class Proxy:
         self._fronts: dict[Address, _Front] = {}
         self._failed: dict[Address, str] = {}
         self._changed = asyncio.Event()
+        pods.add_index(endpoints.LABEL, hosts.labels_of)
         for informer in (services, pods, *told):
             informer.subscribe(lambda _old, _new: self._changed.set())
 
@@ -60,7 +62,9 @@ class Proxy:
 
     async def _settle(self) -> None:
         told, slices = (one.all() for one in self._told)
-        wanted = routes(self._services.all(), self._pods.all(), told, slices)
+        services = self._services.all()
+        pods = hosts.candidates(services, lambda label: self._pods.by(endpoints.LABEL, label))
+        wanted = routes(services, pods, told, slices)
         for address in [one for one in self._fronts if one not in wanted]:
             self._close(address)
         for address, targets in wanted.items():
