@@ -23,6 +23,7 @@ from events.kube.conditions import Condition
 from events.kube.controller import Controller, Key
 from events.kube.informer import Informers
 from events.kube.recording import Recorder
+from events.kube.reports import TYPES, Reports
 from events.kube.rollout import DEPLOYED, PROGRESSING
 from events.kube.workloads import Workloads
 from events.logs import Log
@@ -62,7 +63,10 @@ class DependentController(abc.ABC, Generic[J]):
         *,
         log: Log,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        reports: Reports | None = None,
     ) -> None:
+        """`reports`: what pods say of their work; None: they are not asked."""
+        self._reports = reports
         self._api, self._recorder, self._settings, self._now = api, recorder, settings, now
         self._log = log.bind(controller=self.role.controller)
         self._objects = informers.of(API_VERSION, self.role.kind, indexes={_BUS: _bus_key})
@@ -74,6 +78,8 @@ class DependentController(abc.ABC, Generic[J]):
         controller.on(self._objects)
         controller.on(self._buses, self._dependents)
         self._workloads.watch(controller)
+        if self._reports is not None:
+            self._reports.subscribe(self.role, controller.queue.add)
 
     def _dependents(self, bus: Object) -> Iterator[Key]:
         meta = bus["metadata"]
@@ -112,7 +118,8 @@ class DependentController(abc.ABC, Generic[J]):
             deployed = Condition(DEPLOYED, "False", "BuildDeploymentSpecFailed", _cut(str(error)))
         except _Refused as refused:
             deployed, failure, again = refused.condition, refused.error, _LOOK_SECONDS
-        await self._tell(raw, [*told, deployed])
+        at_work = self._reports.conditions(raw, self.role) if self._reports is not None else []
+        await self._tell(raw, [*told, *at_work, deployed])
         if failure is not None:
             raise failure
         return again
@@ -130,7 +137,9 @@ class DependentController(abc.ABC, Generic[J]):
         name = existing["metadata"]["name"] if existing else pods.named(raw, self.role)
         made = await self.make(raw, judged, found.config, name)
         deployment = await self._brought(raw, name, made, is_new=existing is None)
-        return found.problem or self._workloads.condition(deployment)
+        if self._reports is None:
+            return found.problem or self._workloads.condition(deployment)
+        return found.problem or self._workloads.condition(deployment, self._reports.waiting)
 
     async def _brought(self, raw: Object, name: str, made: Made, *, is_new: bool) -> Object:
         try:
@@ -155,8 +164,10 @@ class DependentController(abc.ABC, Generic[J]):
         stored = raw.get("status")
         kept = stored if isinstance(stored, dict) else {}
         await status.write(self._api, raw, {**kept, "conditions": after})
+        known = {one.get("type") for one in before}
         for one in conditions.changed(before, after):
-            if one["status"] != "Unknown":
+            is_quiet = one["type"] in TYPES[self.role.kind] and one["status"] == "True" and one["type"] not in known
+            if one["status"] != "Unknown" and not is_quiet:
                 is_well = one["status"] == "True" or one.get("reason") == PROGRESSING
                 type_: Literal["Normal", "Warning"] = "Normal" if is_well else "Warning"
                 text = one.get("message") or f"{one['type']} is {one['status']}"

@@ -1,7 +1,8 @@
 """Run a service: signals, drain, the health endpoint. Used by every long-running command.
 
 SIGTERM and SIGINT ask the work to stop; what runs gets `grace` seconds, then the work is cancelled. A second signal
-ends the process at once. `/healthz` says that the loop turns, `/readyz` what is not ready yet, `/metrics` the numbers.
+ends the process at once. `/healthz` says that the loop turns, `/readyz` what is not ready yet, `/metrics` the numbers,
+`/findings` what is wrong at work (for controllers, which put it into the status of the object).
 A port in use never stops the data path: it is tried again until it is free.
 """
 
@@ -15,11 +16,13 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable, Collection
 
+import orjson
 from aiohttp import web
 
 from events import mounted
 from events.backoff import Endless
 from events.errors import KeryxError, UserError
+from events.findings import Findings
 from events.logs import Log
 from events.metrics import CONTENT_TYPE, Metrics
 
@@ -72,8 +75,9 @@ class Process:
         self.metrics, self.log, self.grace = metrics, log, grace
         self.readiness = Readiness()
         self.readiness.waiting(_PROCESS, "starting")
+        self.findings = Findings()
         self.stopping = asyncio.Event()
-        self.health = HealthServer(metrics, self.readiness, log, metrics_port, address)
+        self.health = HealthServer(metrics, self.readiness, log, metrics_port, address, self.findings)
         self.at_once: Callable[[], None] = _nothing
         """Called before a second signal ends the process: what must not be left behind."""
 
@@ -140,10 +144,19 @@ def _nothing() -> None:
 
 
 class HealthServer:
-    """`/metrics`, `/healthz`, `/readyz` on one port; None serves nothing, 0 takes any free port."""
+    """`/metrics`, `/healthz`, `/readyz`, `/findings` on one port; None serves nothing, 0 takes any free port."""
 
-    def __init__(self, metrics: Metrics, readiness: Readiness, log: Log, port: int | None, address: str = "") -> None:
+    def __init__(
+        self,
+        metrics: Metrics,
+        readiness: Readiness,
+        log: Log,
+        port: int | None,
+        address: str = "",
+        findings: Findings | None = None,
+    ) -> None:
         self._metrics, self._readiness, self._log = metrics, readiness, log
+        self._findings = findings
         self._wanted = port
         # Port 0 on every interface would be one free port for IPv4 and another one for IPv6.
         self._address = address or (None if port else "0.0.0.0")  # noqa: S104 - probes come from outside
@@ -197,6 +210,10 @@ class HealthServer:
             reasons = self._readiness.reasons
             text = "".join(f"{name}: {reason}\n" for name, reason in sorted(reasons.items())) or "ok\n"
             return web.Response(text=text, status=503 if reasons else 200)
+        if path == "/findings" and self._findings is not None:
+            return web.Response(
+                body=orjson.dumps(self._findings.wire(self._readiness.reasons)), content_type="application/json"
+            )
         return web.Response(text="404 page not found\n", status=404)
 
 

@@ -18,6 +18,7 @@ from pydantic import Field
 
 from eventbus.base import State
 from events.credentials import Credentials
+from events.errors import KeryxError
 from events.logs import Log
 from events.model import Model
 from events.problems import Problems
@@ -91,6 +92,8 @@ class SourceContext:
     """To be called once the source listens: what makes it ready."""
     failed: Callable[[], None] = field(default=lambda: None)
     """To be called for what arrived and cannot become an event, so never reaches `emit`: it is counted."""
+    trouble: Callable[[KeryxError | None], None] = field(default=lambda _: None)
+    """To be called when the outside is away and the source waits for it by itself; with None once it is back."""
     owns: Callable[[], bool] = field(default=lambda: True)
     """Whether the event is still this process's: false once another replica may have taken it over."""
 

@@ -17,8 +17,10 @@ from eventbus.base import Bus, Lease, Session
 from eventbus.scoped import ScopedState
 from events.backoff import Endless
 from events.clients import Clients
-from events.errors import BusError, InvalidObject, KeryxError, NotAvailable, UserError
+from events.errors import BusError, CredentialError, InvalidObject, KeryxError, NotAvailable, UserError
 from events.event import published
+from events.findings import CREDENTIALS, FORBIDDEN, OF_EVENT_SOURCES, SOURCES_WORKING, Findings, Whose
+from events.kube.permissions import Forbidden
 from events.logs import Log
 from events.metrics import Metrics
 from events.problems import Problems
@@ -28,6 +30,7 @@ from eventsources.base import NOT_RUN, Clock, Source, SourceContext
 from eventsources.registry import SOURCES
 from eventsources.webhooks import HttpEndpoints
 
+FAILING = "SourceFailing"
 _HEALTHY_SECONDS = 30.0
 _WIND_UP_SECONDS = 10.0
 _RELEASE_SECONDS = 2.0
@@ -63,6 +66,7 @@ class Shared:
     clock: Clock = field(default_factory=SystemClock)
     session: Callable[[], Awaitable[Session]] | None = None
     """Where ownership comes from, if not from the bus."""
+    findings: Findings = field(default_factory=Findings)
 
 
 class EventRunner:
@@ -83,6 +87,7 @@ class EventRunner:
         self._gate = self._make_gate(labels)
         self._lease: Lease | None = None
         self._pauses = Endless(0.2, 30)
+        self._failures = 0
         self._proof: asyncio.TimerHandle | None = None
         """Set while the source listens: when it fires, this start has gone well."""
         self._reported: set[type[BaseException] | None] = set()
@@ -113,6 +118,7 @@ class EventRunner:
                 error = await self._listen(context)
                 await asyncio.sleep(self._on_failed(error))
         finally:
+            self._shared.findings.clear(SOURCES_WORKING, self.name)
             self._shared.readiness.waiting(self._part, "not listening")
 
     async def _listen(self, context: SourceContext) -> BaseException | None:
@@ -145,6 +151,8 @@ class EventRunner:
     def _on_healthy(self) -> None:
         """Some time after a start, so that one that fails after each start does not write two lines each time."""
         self._pauses.reset()
+        self._failures = 0
+        self._shared.findings.clear(SOURCES_WORKING, self.name)
         if self._reported:
             self._reported.clear()
             self._log.info("The event source runs again")
@@ -153,6 +161,7 @@ class EventRunner:
         """Say what ended the source, once per kind until it has gone well again; the pause before the next start."""
         pause, reason, kind = self._pauses.next(), _reason(error), type(error) if error else None
         self._shared.readiness.waiting(self._part, reason)
+        self._note(error, reason)
         if kind not in self._reported:
             self._reported.add(kind)
             text = "The event source ended; it is started again until it stays"
@@ -161,6 +170,19 @@ class EventRunner:
             else:
                 self._log.exception(text, error, reason=reason, seconds=round(pause, 1))
         return pause
+
+    def _note(self, error: BaseException | None, reason: str) -> None:
+        """One failure may be a connection that broke; what is not given, or fails again at once, is told."""
+        self._failures += 1
+        word = _word(error)
+        if self._failures > 1 or word != FAILING:
+            self._shared.findings.tell(SOURCES_WORKING, self.name, word, reason)
+
+    def _on_trouble(self, error: KeryxError | None) -> None:
+        if error is None:
+            self._shared.findings.clear(SOURCES_WORKING, self.name)
+        else:
+            self._shared.findings.tell(SOURCES_WORKING, self.name, _word(error), str(error))
 
     def _context(self) -> SourceContext:
         shared = self._shared
@@ -177,6 +199,7 @@ class EventRunner:
             kube=shared.clients.kube,
             started=self._on_started,
             failed=self._processing_failed.inc,
+            trouble=self._on_trouble,
             owns=lambda: self._lease is None or self._lease.held,
         )
 
@@ -212,6 +235,8 @@ class EventSourceService:
         self._shared = shared
         self._log = shared.log.bind(eventSourceName=self.name)
         self._part = f"event source {shared.namespace}/{self.name}"
+        meta = event_source.metadata
+        shared.findings.speak_for(Whose(types.KIND, shared.namespace, self.name, meta.uid or ""), OF_EVENT_SOURCES)
         self._everywhere: list[EventRunner] = []
         self._one_place: list[EventRunner] = []
         for key, events in event_source.spec.sources.items():
@@ -234,6 +259,7 @@ class EventSourceService:
             source = kind(spec)
         except UserError as error:
             log.error("The event is not started", reason=str(error))
+            self._shared.findings.tell(SOURCES_WORKING, name, "NotStarted", str(error))
             return
         except Exception as error:
             log.exception("The event is not started", error)
@@ -303,6 +329,16 @@ class EventSourceService:
     def _stand_by(self) -> None:
         for runner in self._one_place:
             runner.excuse()
+
+
+def _word(error: BaseException | None) -> str:
+    """What kind of failure it is, as the reason of a condition."""
+    if isinstance(error, BaseExceptionGroup):
+        words = {_word(part) for part in error.exceptions}
+        return words.pop() if len(words) == 1 else FAILING
+    if isinstance(error, Forbidden):
+        return FORBIDDEN
+    return CREDENTIALS if isinstance(error, CredentialError) else FAILING
 
 
 def _is_foreseen(error: BaseException) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Collection
 from eventbus import subjects
 from events.clients import Clients
 from events.errors import NotAvailable, UserError
+from events.findings import Findings
 from events.logs import Log
 from events.metrics import Metrics
 from sensors import conditions, types, validation
@@ -17,6 +18,7 @@ from sensors.decision import Recorder
 from sensors.dependencies import Dependencies
 from sensors.firing import Action
 from sensors.former import as_upstream
+from sensors.health import SensorHealth
 from sensors.matching import Matches
 from sensors.pipeline import Pipeline
 from sensors.resets import Resets
@@ -26,7 +28,17 @@ from sensors.trigger_runner import Plan
 class Compiler:
     """Compiles the triggers of one sensor; what several of them wait for is compiled, and matched, once."""
 
-    def __init__(self, sensor: types.Sensor, clients: Clients, metrics: Metrics, log: Log, *, namespace: str) -> None:
+    def __init__(
+        self,
+        sensor: types.Sensor,
+        clients: Clients,
+        metrics: Metrics,
+        log: Log,
+        *,
+        namespace: str,
+        health: SensorHealth | None = None,
+    ) -> None:
+        self._health = health or SensorHealth(Findings(), clients.kube, log)
         self._sensor, self._clients, self._metrics, self._log = sensor, clients, metrics, log
         self._namespace, self._name = namespace, sensor.metadata.name
         self._names = [dependency.name for dependency in sensor.spec.dependencies]
@@ -59,10 +71,12 @@ class Compiler:
             subjects.subject(*topic)  # UserError now, not at each take-over
         resets = Resets(template.conditions_reset) if template.conditions_reset else None
         scope = (self._namespace, self._name, template.name)
+        health = self._health.trigger(template.name)
         return Plan(
             name=template.name,
             pipeline=Pipeline(dependencies, condition, scope, resets, self._matches),
-            action=Action(trigger, self._context(template.name), self._metrics),
+            action=Action(trigger, self._context(template.name), self._metrics, health),
+            health=health,
             is_at_least_once=bool(trigger.at_least_once),
             topics=dependencies.topics,
             signatures={one.name: one.signature for one in dependencies},

@@ -44,7 +44,9 @@ class DeadLetterDesk:
         namespace: str,
         sensor: str,
         trigger: str,
+        on_kept: Callable[[], None] = lambda: None,
     ) -> None:
+        self._on_kept = on_kept
         self._bus, self._pipeline, self._lease, self._metrics, self._log = bus, pipeline, lease, metrics, log
         self._names = (namespace, sensor, trigger)
         self._topic = redrive_topic(sensor, trigger)
@@ -188,6 +190,7 @@ class DeadLetterDesk:
 
         await self._patiently(add)
         self._metrics.dead_letters.labels(*self._names, letter.reason).inc()
+        self._on_kept()
         self._log.debug("Kept as a dead letter", letterID=letter.id, reason=letter.reason, detail=letter.detail)
 
     async def _let_go(self, identity: str) -> None:

@@ -15,6 +15,8 @@ from events.metrics import Metrics
 
 POLICY = "policy"
 """The reason of a firing whose target did it, and whose policy said that it does not count."""
+PERMISSION = "permission"
+"""The reason of a firing whose account is not allowed what it does; the detail says what is missing."""
 
 
 class Outcome(enum.Enum):

@@ -18,10 +18,12 @@ import orjson
 
 from events.backoff import ONCE, retry
 from events.errors import ActionError, CredentialError, EventError, KeryxError, NotAvailable, NotOwner, UserError
+from events.kube.permissions import Forbidden
 from events.metrics import Metrics
 from sensors import parameters, policies, types
 from sensors.base import Firing, Trigger, TriggerContext
-from sensors.decision import POLICY, Decision, Outcome
+from sensors.decision import PERMISSION, POLICY, Decision, Outcome
+from sensors.health import TriggerHealth
 from sensors.rate_limit import RateLimiter
 from sensors.registry import PRECEDENCE, TRIGGERS
 
@@ -106,9 +108,12 @@ def arm(kind: str, raw: dict[str, Any], context: TriggerContext) -> Armed:
 class Action:
     """What one trigger does, compiled once. UserError when it cannot be."""
 
-    def __init__(self, trigger: types.Trigger, context: TriggerContext, metrics: Metrics) -> None:
+    def __init__(
+        self, trigger: types.Trigger, context: TriggerContext, metrics: Metrics, health: TriggerHealth | None = None
+    ) -> None:
         if trigger.template is None:
             raise UserError("required", path="template")
+        self._health = health or TriggerHealth()
         self._template, self._context, self._log = trigger.template, context, context.log
         self.name = trigger.template.name
         self._kind = kind_of(trigger.template)
@@ -155,6 +160,7 @@ class Action:
             raise
         except KeryxError as error:
             return replace(await self._give_up(firing, error, require), attempts=attempts)
+        self._health.succeeded()
         if self._is_failing:
             self._is_failing = False
             self._log.info("The trigger succeeds again")
@@ -210,6 +216,7 @@ class Action:
         """Said once per change of state: a target that is away for hours is one line."""
         if isinstance(error, NotOwner):
             return
+        self._health.failed(error)
         say = self._log.debug if self._is_failing else self._log.warning
         self._is_failing = True
         say("Failed to execute a trigger", reason=str(error), attempt=attempt, attempts=self._backoff.attempts)
@@ -217,6 +224,7 @@ class Action:
     async def _give_up(self, firing: Firing, error: KeryxError, require: Callable[[], None]) -> Decision:
         """All attempts failed, or none can succeed."""
         self._retries_failed.inc()
+        self._health.failed(error, is_final=True)
         reason = _reason(error)
         detail = str(error)
         is_passed_on = False
@@ -240,6 +248,8 @@ def _reason(error: KeryxError) -> str:
     """Whose fault it is, as a word for counting."""
     if isinstance(error, PolicyRefused):
         return POLICY
+    if isinstance(error, Forbidden):
+        return PERMISSION
     return "event" if isinstance(error, EventError) else "action"
 
 

@@ -15,11 +15,13 @@ from eventbus.base import Bus, Lease, Session, Start
 from events.backoff import Endless
 from events.clients import Clients
 from events.errors import BusError, KeryxError, UserError
+from events.findings import OF_SENSORS, Findings, Whose
 from events.logs import Log
 from events.metrics import Metrics
 from events.process import Readiness
 from sensors import removed, types
 from sensors.compiling import Compiler
+from sensors.health import Progress, SensorHealth
 from sensors.trigger_runner import Owner, Plan, TriggerRunner
 
 NOTHING_SAID = removed.Appeared()
@@ -44,6 +46,7 @@ class SensorService:
         since: datetime | Start = Start.NEW,
         appeared: removed.Appeared = NOTHING_SAID,
         session: Callable[[], Awaitable[Session]] | None = None,
+        findings: Findings | None = None,
     ) -> None:
         """A trigger without a checkpoint starts when it `appeared`, if that is known, else at `since`.
 
@@ -56,6 +59,9 @@ class SensorService:
         self._part = f"sensor {namespace}/{self.name}"
         actions = max(grace - _WIND_DOWN_SECONDS, grace / 2)
         owner = Owner(namespace, self.name, sensor.metadata.uid or "", since, actions)
+        findings = findings or Findings()
+        findings.speak_for(Whose(types.KIND, namespace, self.name, sensor.metadata.uid or ""), OF_SENSORS)
+        self._health = SensorHealth(findings, clients.kube, self._log)
         plans = self._plans(sensor, clients, metrics, namespace)
         said = self._on_subscribed, self._on_wait
         owners = [replace(owner, since=appeared.triggers.get(plan.name, since)) for plan in plans]
@@ -71,7 +77,7 @@ class SensorService:
     def _plans(self, sensor: types.Sensor, clients: Clients, metrics: Metrics, namespace: str) -> list[Plan]:
         """The triggers that can be started; what keeps the others from it is said once."""
         plans: dict[str, Plan] = {}
-        compiler = Compiler(sensor, clients, metrics, self._log, namespace=namespace)
+        compiler = Compiler(sensor, clients, metrics, self._log, namespace=namespace, health=self._health)
         for trigger in sensor.spec.triggers:
             name = trigger.template.name if trigger.template else ""
             try:
@@ -80,8 +86,10 @@ class SensorService:
                 plans[name] = compiler.plan(trigger)
             except KeryxError as error:
                 self._log.error("The trigger is not started", triggerName=name, reason=str(error))
+                self._health.not_started(name, str(error))
             except Exception as error:  # noqa: BLE001 - a defect of ours is this trigger's problem alone
                 self._log.exception("The trigger is not started", error, triggerName=name)
+                self._health.not_started(name, f"a defect: {error!r}")
         return list(plans.values())
 
     async def run(self, stopping: asyncio.Event) -> None:
@@ -148,6 +156,7 @@ class SensorService:
         """Run all triggers until the lease is lost or all have stopped."""
         tasks = [runner.start(lease) for runner in self._runners]
         forgetting = asyncio.create_task(self._forget(lease), name="removed triggers")
+        looking = asyncio.create_task(self._health.run(self._bus, self._progress), name="health")
         lost = asyncio.create_task(lease.lost())
         try:
             running: asyncio.Future[Any] = asyncio.gather(*tasks, return_exceptions=True)
@@ -156,9 +165,13 @@ class SensorService:
                 self._stop_runners()
             await running
         finally:
-            for task in (lost, forgetting, *tasks):
+            mine = (lost, forgetting, looking, *tasks)
+            for task in mine:
                 task.cancel()
-            await asyncio.gather(lost, forgetting, *tasks, return_exceptions=True)
+            await asyncio.gather(*mine, return_exceptions=True)
+
+    def _progress(self) -> list[tuple[str, Progress]]:
+        return [(one.plan.name, one.progress) for one in self._runners if one.progress is not None]
 
     async def _forget(self, lease: Lease) -> None:
         owner = self._owner

@@ -27,6 +27,7 @@ from sensors.decision import Decision, Outcome, Recorder
 from sensors.firing import Action
 from sensors.former import Upstream, take_over
 from sensors.head_writer import HeadWriter
+from sensors.health import LineProgress, TriggerHealth
 from sensors.lines import AtLeastOnceLine, AtMostOnceLine, Line, OverlappingLine, Parts, interrupted
 from sensors.pipeline import Pipeline
 
@@ -46,6 +47,7 @@ class Plan:
     signatures: dict[str, str]
     recorder: Recorder
     concurrency: Concurrency = field(default_factory=Concurrency)
+    health: TriggerHealth = field(default_factory=TriggerHealth)
     upstream: Upstream | None = None
     """What it was to Argo Events' own sensor, when there may have been one."""
 
@@ -78,6 +80,8 @@ class TriggerRunner:
         self._log = log.bind(triggerName=plan.name)
         self._on_subscribed, self._on_wait, self._waited_for = on_subscribed, on_wait, ""
         self._lag = metrics.lag.labels(owner.namespace, owner.sensor, plan.name)
+        self.progress: LineProgress | None = None
+        """How far it is, while it is run here."""
         self._line: Line | None = None
         self._task: asyncio.Task[None] | None = None
         self._is_stopping = False
@@ -154,9 +158,11 @@ class TriggerRunner:
                 checkpoint.pins = ()
                 await store.save(checkpoint)
             self._lag.set_function(lambda: deliveries.pending)
+            self.progress = LineProgress(deliveries, checkpoint)
             try:
                 yield self._new_line(checkpoint, store, deliveries, lease, letters)
             finally:
+                self.progress = None
                 self._lag.set_function(lambda: 0)
 
     def _letters(self, lease: Lease) -> DeadLetterDesk:
@@ -170,6 +176,7 @@ class TriggerRunner:
             namespace=owner.namespace,
             sensor=owner.sensor,
             trigger=self.plan.name,
+            on_kept=self.plan.health.kept,
         )
 
     async def _resumed(self, store: CheckpointStore, letters: DeadLetterDesk) -> Checkpoint | None:

@@ -30,8 +30,12 @@ def rows(configured: Callable[[], Configuration]) -> Mapping[str, Row]:
     """Name -> how it is made. `configured` gives what the configuration file says now."""
     return {
         "eventbus-controller": lambda shared: EventBusController(*_usual(shared), configured, log=shared.log),
-        "eventsource-controller": lambda shared: EventSourceController(*_usual(shared), shared.pods, log=shared.log),
-        "sensor-controller": lambda shared: SensorController(*_usual(shared), shared.pods, log=shared.log),
+        "eventsource-controller": lambda shared: EventSourceController(
+            *_usual(shared), shared.pods, log=shared.log, reports=shared.reports
+        ),
+        "sensor-controller": lambda shared: SensorController(
+            *_usual(shared), shared.pods, log=shared.log, reports=shared.reports
+        ),
     }
 
 

@@ -24,6 +24,8 @@ from events.kube.controller import Controller, Key
 from events.kube.informer import Informers
 from events.kube.pods import PodSettings
 from events.kube.recording import Recorder
+from events.kube.reports import Reports
+from events.kube.workloads import pods_of
 from events.logs import Log
 from events.metrics import ControllerMetrics, Metrics
 from events.process import HealthServer, Process
@@ -76,6 +78,7 @@ class Surroundings:
     applier: Applier
     recorder: Recorder
     pods: PodSettings
+    reports: Reports
     log: Log
 
 
@@ -105,6 +108,7 @@ class Manager:
         self._metrics: ControllerMetrics = process.metrics.for_controllers()
         self._controllers: list[Controller] = []
         self._recorders: list[Recorder] = []
+        self._reports: Reports | None = None
 
     async def run(self) -> None:
         """Work until the process is to stop."""
@@ -156,9 +160,10 @@ class Manager:
         informers = Informers(api, namespace=managed, log=self._log)
         applier = Applier(api, log=self._log)
         pods = PodSettings(settings.image, settings.image_pull_policy)
+        self._reports = reports = Reports(pods_of(informers), self._log)
         for name, row in self._rows.items():
             recorder = Recorder(api, name, instance=settings.pod_name, log=self._log)
-            reconciler = row(Surroundings(api, informers, applier, recorder, pods, self._log))
+            reconciler = row(Surroundings(api, informers, applier, recorder, pods, reports, self._log))
             controller = Controller(name, reconciler.reconcile, workers=WORKERS, metrics=self._metrics, log=self._log)
             reconciler.watch(controller)
             self._controllers.append(controller)
@@ -195,7 +200,9 @@ class Manager:
         """What the leader does."""
         try:
             async with asyncio.TaskGroup() as tasks:
-                for run in [one.run for one in self._controllers] + [one.run for one in self._recorders]:
+                assert self._reports is not None
+                runs = [one.run for one in self._controllers] + [one.run for one in self._recorders]
+                for run in (*runs, self._reports.run):
                     tasks.create_task(run())
         finally:
             for recorder in self._recorders:

@@ -70,6 +70,7 @@ async def sensor(settings: Settings, version: str) -> int:
             grace=process.grace,
             appeared=Appeared.of_wire(settings.since, log),
             session=_session(settings, namespace, f"sensor-{parsed.metadata.name}", clients, log),
+            findings=process.findings,
         )
         process.started()
         await service.run(process.stopping)
@@ -114,7 +115,8 @@ async def serve_source(
     from eventsources.service import EventSourceService, Shared
 
     try:
-        shared = Shared(bus, clients, http, process.metrics, process.readiness, log, namespace, session=session)
+        metrics, readiness, findings = process.metrics, process.readiness, process.findings
+        shared = Shared(bus, clients, http, metrics, readiness, log, namespace, session=session, findings=findings)
         service = EventSourceService(event_source, shared)
         process.started()
         await service.run(process.stopping)
@@ -149,6 +151,7 @@ async def _supervise(
             metrics=process.metrics,
             readiness=process.readiness,
             log=log,
+            findings=process.findings,
         )
         process.started()
         await supervisor.run(process.stopping)

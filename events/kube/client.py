@@ -14,6 +14,7 @@ from events.errors import ActionError
 from events.kube import objects
 from events.kube.api import KubeApi, KubeError, Object, Resource, WatchEvent
 from events.kube.connection import Connection, Link
+from events.kube.permissions import refusal
 
 DEADLINE = 30.0
 MAX_BODY = 64 * 2**20
@@ -370,7 +371,7 @@ def _refusal(response: aiohttp.ClientResponse, text: bytes) -> KubeError:
 def _from_status(status: Any, code: int) -> KubeError:
     if not isinstance(status, dict):
         return KubeError(code, "", "the API server sent an error without a Status")
-    return KubeError(status.get("code") or code, status.get("reason") or "", status.get("message") or "refused")
+    return refusal(status.get("code") or code, status.get("reason") or "", status.get("message") or "refused")
 
 
 def _no_answer(what: str, error: Exception) -> ActionError:

@@ -6,7 +6,7 @@ pulled, the container ends with a message, no node fits, a quota is used up.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import orjson
@@ -30,30 +30,35 @@ def is_ready(deployment: Object) -> bool:
     return is_there and not status.get("unavailableReplicas")
 
 
-def condition(deployment: Object, pods: Iterable[Object]) -> Condition:
-    """The condition `Deployed`; `pods` may be more than the Deployment's own."""
+def condition(deployment: Object, pods: Iterable[Object], waiting: Callable[[Object], str] = lambda _: "") -> Condition:
+    """The condition `Deployed`; `pods` may be more than the Deployment's own, `waiting` is what one says of itself."""
     wanted = _wanted(deployment)
     if is_ready(deployment):
         if not wanted:
             return Condition(DEPLOYED, "True", SCALED_TO_ZERO, "it is scaled to no pods")
         return Condition(DEPLOYED, "True", READY)
-    reason, message = _why(deployment, sorted(pods, key=lambda pod: pod["metadata"]["name"]))
+    reason, message = _why(deployment, sorted(pods, key=lambda pod: pod["metadata"]["name"]), waiting)
     return Condition(DEPLOYED, "False", reason, _cut(message))
 
 
-def _why(deployment: Object, pods: Sequence[Object]) -> tuple[str, str]:
+def _why(deployment: Object, pods: Sequence[Object], waiting: Callable[[Object], str]) -> tuple[str, str]:
     failure = _condition(deployment, "ReplicaFailure")
     if failure is not None and failure.get("status") == "True":
         return failure.get("reason") or "ReplicaFailure", failure.get("message") or "pods cannot be created"
-    found = [why for pod in pods if not pod["metadata"].get("deletionTimestamp") and (why := _why_not(pod))]
-    if found:
-        # What says most comes first, then the first pod.
-        return min(found, key=lambda why: why[0] == PROGRESSING)
+    if why := why_not(pods, waiting):
+        return why
     available = (deployment.get("status") or {}).get("availableReplicas") or 0
     return PROGRESSING, f"{min(available, _wanted(deployment))} of {_wanted(deployment)} pods are ready"
 
 
-def _why_not(pod: Object) -> tuple[str, str] | None:
+def why_not(pods: Iterable[Object], waiting: Callable[[Object], str] = lambda _: "") -> tuple[str, str] | None:
+    """Reason and message of the first pod that is not ready and says most; None: there is nothing to say."""
+    there = [pod for pod in pods if not pod["metadata"].get("deletionTimestamp")]
+    found = [why for pod in there if (why := _why_not(pod, waiting))]
+    return min(found, key=lambda why: why[0] == PROGRESSING) if found else None
+
+
+def _why_not(pod: Object, waiting: Callable[[Object], str]) -> tuple[str, str] | None:
     """Why a pod is not ready; None: it is, or there is nothing to say yet."""
     status, name = pod.get("status") or {}, pod["metadata"]["name"]
     ready = _condition(pod, "Ready")
@@ -68,7 +73,7 @@ def _why_not(pod: Object) -> tuple[str, str] | None:
     if status.get("phase") == "Failed":
         return status.get("reason") or "PodFailed", f"pod {name}: {status.get('message') or 'it failed'}"
     if status.get("phase") == "Running":
-        return PROGRESSING, f"pod {name} runs and is not ready yet: its log and /readyz say why"
+        return PROGRESSING, f"pod {name} runs and is not ready yet: {waiting(pod) or 'its log and /readyz say why'}"
     mounted = _mounted(pod)
     if status.get("phase") == "Pending" and mounted:
         return PROGRESSING, f"pod {name} is being created; it cannot start without {mounted}"

@@ -6,7 +6,7 @@ to one (flaw C10), and nothing of anybody else's is touched.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from events.errors import UserError
@@ -15,7 +15,7 @@ from events.kube.api import KubeApi, Object, find
 from events.kube.applying import Applier
 from events.kube.conditions import Condition
 from events.kube.controller import Controller, Key, owner_keys
-from events.kube.informer import Informers, without_notes
+from events.kube.informer import Informer, Informers, without_notes
 from events.kube.recording import Recorder
 from events.kube.rollout import condition
 from events.logs import Log
@@ -23,6 +23,11 @@ from events.logs import Log
 SELECTOR = "controller in (eventsource-controller,sensor-controller)"
 _OWNER = "owner"
 _POD = "pod"
+
+
+def pods_of(informers: Informers) -> Informer:
+    """The informer of the pods of Sensors and EventSources."""
+    return informers.of("v1", "Pod", label_selector=SELECTOR, indexes={_POD: _of_object}, trim=_of_a_pod)
 
 
 class Workloads:
@@ -35,7 +40,7 @@ class Workloads:
         by_owner = {_OWNER: _owner}
         self._deployments = informers.of("apps/v1", "Deployment", label_selector=SELECTOR, indexes=by_owner)
         self._config_maps = informers.of("v1", "ConfigMap", label_selector=SELECTOR, indexes=by_owner)
-        self._pods = informers.of("v1", "Pod", label_selector=SELECTOR, indexes={_POD: _of_object}, trim=_of_a_pod)
+        self._pods = pods_of(informers)
         self._services = (
             informers.of("v1", "Service", label_selector=SELECTOR, indexes=by_owner)
             if role is pods.EVENT_SOURCE
@@ -75,11 +80,12 @@ class Workloads:
             return self._config_maps.get(namespace, name)
         return await self._live("v1", "ConfigMap", namespace, name)
 
-    def condition(self, deployment: Object) -> Condition:
-        """The condition `Deployed` of the object that a Deployment runs for."""
+    def condition(self, deployment: Object, waiting: Callable[[Object], str] = lambda _: "") -> Condition:
+        """The condition `Deployed` of the object that a Deployment runs for; `waiting`: what a pod says of itself."""
         meta = deployment["metadata"]
         name = meta["labels"][f"{self.role.word}-name"]
-        return condition(deployment, self._pods.by(_POD, f"{meta.get('namespace')}/{self.role.controller}/{name}"))
+        mine = self._pods.by(_POD, f"{meta.get('namespace')}/{self.role.controller}/{name}")
+        return condition(deployment, mine, waiting)
 
     # ---- what is to be
 
@@ -150,12 +156,15 @@ def _of_a_pod(pod: Object) -> Object:
     meta, status = without_notes(pod)["metadata"], pod.get("status") or {}
     kept: dict[str, Any] = {name: meta[name] for name in _METADATA if name in meta}
     told = {name: status[name] for name in _STATUS if name in status}
-    volumes = [one for one in (pod.get("spec") or {}).get("volumes") or [] if "secret" in one or "configMap" in one]
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": kept, "spec": {"volumes": volumes}, "status": told}
+    spec = pod.get("spec") or {}
+    volumes = [one for one in spec.get("volumes") or [] if "secret" in one or "configMap" in one]
+    ports = [{"ports": one["ports"]} for one in spec.get("containers") or [] if one.get("ports")]
+    kept_spec = {"volumes": volumes, "containers": ports}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": kept, "spec": kept_spec, "status": told}
 
 
 _METADATA = ("name", "namespace", "uid", "labels", "resourceVersion", "deletionTimestamp")
-_STATUS = ("phase", "reason", "message", "conditions", "containerStatuses", "initContainerStatuses")
+_STATUS = ("phase", "reason", "message", "conditions", "containerStatuses", "initContainerStatuses", "podIP")
 
 
 def _age(obj: Object) -> tuple[str, str]:

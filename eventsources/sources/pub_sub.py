@@ -201,9 +201,11 @@ class _Listening:
             if not self._is_away:
                 self._context.log.warning("Pub/Sub does not answer; tried until it does", reason=error)
             self._is_away = True
+            self._context.trouble(error)
         else:
             if self._is_away:
                 self._context.log.info("Pub/Sub answers again")
+                self._context.trouble(None)
             self._is_away = False
 
     async def _finish(self) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from events.backoff import Endless
 from events.errors import UserError
+from events.findings import OF_EVENT_SOURCES, SOURCES_WORKING, Findings, Whose
 from events.logs import Log
 from events.metrics import Metrics
 from events.process import WIND_UP_SECONDS, Readiness
@@ -60,9 +61,12 @@ class Supervisor:
         readiness: Readiness,
         log: Log,
         opened: Callable[[], Awaitable[None]] | None = None,
+        findings: Findings | None = None,
     ) -> None:
         """`opened` returns when events may be published; None: at once."""
-        name = event_source.metadata.name
+        name, uid = event_source.metadata.name, event_source.metadata.uid or ""
+        self._findings = findings or Findings()
+        self._findings.speak_for(Whose(types.KIND, plan.namespace, name, uid), OF_EVENT_SOURCES)
         self._plan, self._readiness, self._opened = plan, readiness, opened
         self._log = log.bind(eventSourceName=name)
         self._part = f"event source {plan.namespace}/{name}"
@@ -138,12 +142,14 @@ class Supervisor:
                 self._held[port] = ports.reserve(self._plan.around.address, port, event)
             except UserError as error:
                 self._readiness.waiting(self._port_part(port), str(error))
+                self._findings.tell(SOURCES_WORKING, event, "PortNotFree", str(error))
                 if said != str(error):
                     said = str(error)
                     self._log.warning("The workers cannot listen; it is tried again", reason=said)
                 await asyncio.sleep(pauses.next())
                 continue
             self._readiness.ready(self._port_part(port))
+            self._findings.clear(SOURCES_WORKING, event)
             if said:
                 self._log.info("The workers can listen", port=port)
             self._order()

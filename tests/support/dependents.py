@@ -24,6 +24,8 @@ from events.kube.informer import Informers
 from events.kube.memory import MemoryKube
 from events.kube.pods import PodSettings
 from events.kube.recording import Recorder
+from events.kube.reports import Ask, Reports
+from events.kube.workloads import pods_of
 from events.logs import Log
 from events.metrics import ControllerMetrics
 from eventsources.controller import EventSourceController
@@ -62,13 +64,16 @@ class World:
         return not isinstance(self.kube.kube, MemoryKube)
 
     @asynccontextmanager
-    async def controllers(self) -> AsyncIterator[None]:
+    async def controllers(self, ask: Ask | None = None) -> AsyncIterator[None]:
+        """`ask`: what pods say of their work, at their URL; None: they are not asked."""
         metrics = ControllerMetrics(CollectorRegistry())
         informers = Informers(self.kube, namespace=self.namespace, log=LOG)
         applier, recorder = Applier(self.kube), Recorder(self.kube, "test")
-        runs = []
+        reports = Reports(pods_of(informers), LOG, ask, 0.02) if ask else None
+        runs = [reports.run()] if reports else []
         for kind in (SensorController, EventSourceController):
-            made: Any = kind(self.kube, informers, applier, recorder, SETTINGS, log=LOG, now=lambda: self.now)
+            shared = (self.kube, informers, applier, recorder, SETTINGS)
+            made: Any = kind(*shared, log=LOG, now=lambda: self.now, reports=reports)
             controller = Controller(made.role.controller, made.reconcile, metrics=metrics, log=LOG)
             made.watch(controller)
             runs.append(controller.run())
