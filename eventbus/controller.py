@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from eventbus import resources, secret_data, validation
+from eventbus import resources, secret_data, unready, validation
 from eventbus.configuration import Configuration
 from eventbus.resources import CONTROLLER, JetStreamObjects
 from eventbus.secret_data import Data, Known
@@ -21,6 +21,7 @@ from events.kube.conditions import Condition
 from events.kube.controller import Controller, Key, owner_keys
 from events.kube.informer import Informers
 from events.kube.recording import Recorder
+from events.kube.workloads import POD, pods_of
 from events.logs import Log
 from events.resources import API_VERSION
 
@@ -33,6 +34,7 @@ SELECTOR = f"controller={CONTROLLER}"
 LOOK_AGAIN = 120.0
 """Seconds: Secrets are not watched."""
 _WAITING = 15.0
+_MAX_MESSAGE = 2000
 _DEPENDENTS = ("EventSource", "Sensor")
 
 
@@ -66,6 +68,7 @@ class EventBusController:
             for api_version, kind in (("v1", "ConfigMap"), ("v1", "Service"), ("apps/v1", "StatefulSet"))
         }
         self._budgets = informers.of("policy/v1", "PodDisruptionBudget")
+        self._pods = pods_of(informers, SELECTOR)
         self._dependents = [informers.of(API_VERSION, kind) for kind in _DEPENDENTS]
 
     def watch(self, controller: Controller) -> None:
@@ -73,6 +76,7 @@ class EventBusController:
         controller.on(self._buses)
         for informer in (*self._children.values(), self._budgets):
             controller.on(informer, owner_keys(KIND))
+        controller.on(self._pods, _bus_of_pod)
         for informer in self._dependents:
             controller.on(informer, self._waited_for)
 
@@ -138,7 +142,21 @@ class EventBusController:
         notes = [made.drift(existing)]
         if bus.spec.nats is not None:
             notes.append("it is in the place of NATS Streaming, which is past its end of life")
-        return made.status_config(), deployed(raw, servers, "; ".join(note for note in notes if note))
+        told = deployed(raw, servers, "; ".join(note for note in notes if note))
+        return made.status_config(), told if told.status == "True" else await self._explained(raw, servers, told)
+
+    async def _explained(self, raw: Object, servers: Object, told: Condition) -> Condition:
+        """Why the pods are not ready, where anybody says it."""
+        metadata = raw["metadata"]
+        pods = self._pods.by(POD, f"{metadata.get('namespace')}/{CONTROLLER}/{metadata['name']}")
+        try:
+            why = await unready.why(self._api, servers, pods, await self._volumes(raw))
+        except ActionError as error:
+            self._log.debug("Why pods are not ready cannot be found out", reason=str(error))
+            return told
+        if why is None:
+            return told
+        return Condition(DEPLOYED, told.status, why[0], f"{told.message}; {why[1]}"[:_MAX_MESSAGE])
 
     async def _bring_secrets(self, raw: Object, made: JetStreamObjects) -> Data:
         """Every Secret as it is to be; the data of the servers' own."""
@@ -312,6 +330,13 @@ def _bus_of(dependent: Object) -> str:
     spec = dependent.get("spec")
     named = spec.get("eventBusName") if isinstance(spec, dict) else ""
     return str(named or DEFAULT)
+
+
+def _bus_of_pod(pod: Object) -> Iterator[Key]:
+    metadata = pod["metadata"]
+    name = (metadata.get("labels") or {}).get("eventbus-name")
+    if name:
+        yield Key(metadata.get("namespace") or "", name)
 
 
 def _is_controlled(obj: Object, raw: Object) -> bool:

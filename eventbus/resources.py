@@ -316,6 +316,7 @@ class JetStreamObjects:
         made: Object = {
             "name": name,
             "image": image,
+            "terminationMessagePolicy": "FallbackToLogsOnError",  # a crash is told in the bus's status
             "resources": template.resources or {"requests": dict(REQUESTS[name])},
             "securityContext": self._security() if template.security_context is None else template.security_context,
         }

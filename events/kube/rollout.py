@@ -67,9 +67,8 @@ def _why_not(pod: Object, waiting: Callable[[Object], str]) -> tuple[str, str] |
     scheduled = _condition(pod, "PodScheduled")
     if scheduled is not None and scheduled.get("status") == "False":
         return scheduled.get("reason") or UNSCHEDULABLE, f"pod {name}: {scheduled.get('message') or 'no node fits'}"
-    for container in [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]:
-        if why := _of_container(container):
-            return why[0], f"pod {name}: {why[1]}"
+    if why := _of_containers([*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]):
+        return why[0], f"pod {name}: {why[1]}"
     if status.get("phase") == "Failed":
         return status.get("reason") or "PodFailed", f"pod {name}: {status.get('message') or 'it failed'}"
     if status.get("phase") == "Running":
@@ -78,6 +77,21 @@ def _why_not(pod: Object, waiting: Callable[[Object], str]) -> tuple[str, str] |
     if status.get("phase") == "Pending" and mounted:
         return PROGRESSING, f"pod {name} is being created; it cannot start without {mounted}"
     return None
+
+
+def _of_containers(containers: Sequence[Object]) -> tuple[str, str] | None:
+    """Of the first that cannot go on; one that only ended well has mostly followed another one."""
+    found = [(one, why) for one in containers if (why := _of_container(one))]
+    if not found:
+        return None
+    container, (reason, text) = min(found, key=lambda one: _has_ended_well(one[0]))
+    return reason, text if len(containers) == 1 else f"{container.get('name', '')}: {text}"
+
+
+def _has_ended_well(container: Object) -> bool:
+    state, last = container.get("state") or {}, container.get("lastState") or {}
+    ended = state.get("terminated") or last.get("terminated")
+    return ended is not None and not ended.get("exitCode")
 
 
 def _of_container(container: Object) -> tuple[str, str] | None:

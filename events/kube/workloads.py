@@ -22,12 +22,13 @@ from events.logs import Log
 
 SELECTOR = "controller in (eventsource-controller,sensor-controller)"
 _OWNER = "owner"
-_POD = "pod"
+POD = "pod"
+"""The index of pods by `namespace/controller/name` of the object that they run for."""
 
 
-def pods_of(informers: Informers) -> Informer:
-    """The informer of the pods of Sensors and EventSources."""
-    return informers.of("v1", "Pod", label_selector=SELECTOR, indexes={_POD: _of_object}, trim=_of_a_pod)
+def pods_of(informers: Informers, selector: str = SELECTOR) -> Informer:
+    """The informer of pods that we have made, of Sensors and EventSources unless said; what is not looked at is cut."""
+    return informers.of("v1", "Pod", label_selector=selector, indexes={POD: _of_object}, trim=_of_a_pod)
 
 
 class Workloads:
@@ -84,7 +85,7 @@ class Workloads:
         """The condition `Deployed` of the object that a Deployment runs for; `waiting`: what a pod says of itself."""
         meta = deployment["metadata"]
         name = meta["labels"][f"{self.role.word}-name"]
-        mine = self._pods.by(_POD, f"{meta.get('namespace')}/{self.role.controller}/{name}")
+        mine = self._pods.by(POD, f"{meta.get('namespace')}/{self.role.controller}/{name}")
         return condition(deployment, mine, waiting)
 
     # ---- what is to be

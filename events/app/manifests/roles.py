@@ -52,6 +52,8 @@ DEPENDENT_RULES = [
 ]
 """For Sensors and EventSources."""
 BUS_RULES = [
+    # Who refuses a bus's pods (a quota, pod security) says so in Events alone.
+    rule("core", ("events",), ("list",)),
     rule(GROUP, _with_status("eventbus"), ("patch",)),
     rule("apps", ("statefulsets",), _MADE),
     rule("policy", ("poddisruptionbudgets",), ("create", "delete", "list", "patch", "watch")),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from events.errors import ActionError
 from events.kube import objects, status
 from events.kube.api import KubeApi
 from events.kube.controller import Key
@@ -90,10 +91,15 @@ class StatefulSets:
         name = f"{it['metadata']['name']}-{number}"
         for claim in claims(it, name):
             await self._pods.make(claim)
-        pod = pod_of(it, number, revision)
-        if (made := await self._pods.make(pod)) is not None:
+        pod, own = pod_of(it, number, revision), it["metadata"]["name"]
+        try:
+            made = await self._pods.make(pod)
+        except ActionError as error:
+            text = f"create Pod {name} in StatefulSet {own} failed error: {error}"
+            self._say(it, "Warning", "FailedCreate", text)
+            raise
+        if made is not None:
             pods[number] = made
-            own = it["metadata"]["name"]
             self._say(it, "Normal", "SuccessfulCreate", f"create Pod {name} in StatefulSet {own} successful")
 
 

@@ -153,6 +153,7 @@ def without_additions(template: Any, jetstream: Any) -> None:
             left_out = () if is_ours else ("runAsNonRoot",)
             wanted = {key: value for key, value in RESTRICTED.items() if key not in left_out}
             assert container.pop("securityContext") == slim(wanted)
+        assert container.pop("terminationMessagePolicy") == "FallbackToLogsOnError"
         if given is None or not given.resources:
             assert container.pop("resources") == REQUESTED[container["name"]]
 
