@@ -80,7 +80,7 @@ def check_text(file: str, text: str) -> Iterator[Checked]:
         yield Checked(file, "", tuple(problems))
     for document in ours:
         kind, number = document.raw.get("kind"), document.number if len(found) > 1 else 0
-        found_problems = tuple(_problems(document))
+        found_problems = tuple(problems_of(document))
         if kind in KINDS or found_problems:
             yield Checked(file, kind if isinstance(kind, str) else "Object", found_problems, number)
 
@@ -91,7 +91,7 @@ def _is_ours(raw: Mapping[str, Any]) -> bool:
     return kind in KINDS or (isinstance(version, str) and version.startswith(f"{_GROUP}/"))
 
 
-def _problems(document: Document) -> list[Problem]:
+def problems_of(document: Document) -> list[Problem]:
     """The problems of one object. A generated name is as good as a name here."""
     metadata = document.raw.get("metadata")
     if isinstance(metadata, dict) and not metadata.get("name") and metadata.get("generateName"):

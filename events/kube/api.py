@@ -12,11 +12,14 @@ Object = dict[str, Any]
 
 
 class KubeError(ActionError):
-    """The API server refused. `status` is the HTTP code, `reason` the Status reason (`NotFound`, `Conflict`…)."""
+    """The API server refused. `status` is the HTTP code, `reason` the Status reason (`NotFound`, `Conflict`…).
 
-    def __init__(self, status: int, reason: str, message: str) -> None:
+    `details` are those of the Status: `causes` with the fields that are wrong, for one.
+    """
+
+    def __init__(self, status: int, reason: str, message: str, details: Mapping[str, Any] | None = None) -> None:
         super().__init__(f"{message} ({status} {reason})" if reason else f"{message} ({status})")
-        self.status, self.reason, self.message = status, reason, message
+        self.status, self.reason, self.message, self.details = status, reason, message, details or {}
 
 
 @dataclass(frozen=True, slots=True)

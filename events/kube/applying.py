@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -130,26 +130,30 @@ class Applier:
         metadata = existing["metadata"]
         resource = await self._api.resource(*objects.kind_of(existing))
         live = await self._api.get(resource, metadata["name"], namespace=metadata.get("namespace"))
-        entries = live["metadata"].get("managedFields") or []
-        ours = [one for one in entries if _is_by_former(one) or _is_by(one, self._manager)]
-        if not any(_is_by_former(one) for one in ours):
+        body = adopting(live["metadata"], self._manager, _is_by_former)
+        if body is None:
             return
-        fields: dict[str, Any] = {}
-        for one in ours:
-            _unite(fields, one.get("fieldsV1") or {})
-        united = ours[0] | {"manager": self._manager, "operation": "Apply", "fieldsV1": fields}
-        body = [
-            {"op": "replace", "path": "/metadata/resourceVersion", "value": live["metadata"]["resourceVersion"]},
-            {
-                "op": "replace",
-                "path": "/metadata/managedFields",
-                "value": [united, *[e for e in entries if e not in ours]],
-            },
-        ]
         self._log.info("Taking over what Argo Events made", object=objects.describe(existing))
         await self._api.patch(
             resource, metadata["name"], body, content_type=patches.JSON, namespace=metadata.get("namespace")
         )
+
+
+def adopting(metadata: Object, manager: str, is_former: Callable[[Object], bool]) -> list[Object] | None:
+    """A JSON patch that makes the fields of former managers those of `manager`; None when they have none."""
+    entries = metadata.get("managedFields") or []
+    ours = [one for one in entries if is_former(one) or _is_by(one, manager)]
+    if not any(is_former(one) for one in ours):
+        return None
+    fields: dict[str, Any] = {}
+    for one in ours:
+        _unite(fields, one.get("fieldsV1") or {})
+    united = ours[0] | {"manager": manager, "operation": "Apply", "fieldsV1": fields}
+    rest = [one for one in entries if one not in ours]
+    return [
+        {"op": "replace", "path": "/metadata/resourceVersion", "value": metadata["resourceVersion"]},
+        {"op": "replace", "path": "/metadata/managedFields", "value": [united, *rest]},
+    ]
 
 
 def differences(desired: Any, existing: Any, path: str = "") -> Iterator[tuple[str, Any]]:

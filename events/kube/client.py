@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+import re
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import aclosing
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -27,6 +29,7 @@ _REDISCOVER = 5.0
 _TRIES = 5
 _NO_TIMEOUT = aiohttp.ClientTimeout(total=None)
 """The deadline is kept around the whole call."""
+_WARNING = re.compile(r'299 \S+ "((?:[^"\\]|\\.)*)"')
 _AGAIN = (429, 500, 502, 503, 504)
 
 
@@ -34,6 +37,9 @@ Observe = Callable[[str, str, str], None]
 """Told of every answer: method, HTTP code (`<error>`: there was none), host."""
 Guard = Callable[[], None]
 """Asked before every write; what it raises is raised instead."""
+Warn = Callable[[str], None]
+"""Told what the server warns of beside an answer."""
+JSON = "application/json"
 
 
 async def connect(
@@ -43,12 +49,13 @@ async def connect(
     deadline: float = DEADLINE,
     observe: Observe | None = None,
     guard: Guard | None = None,
+    warn: Warn | None = None,
 ) -> KubeClient:
     """A client that has read its configuration: `kubeconfig`, else the pod's service account, else ~/.kube/config.
 
     UserError naming the file when it cannot be used. No request is made.
     """
-    client = KubeClient(kubeconfig, context=context, deadline=deadline, observe=observe, guard=guard)
+    client = KubeClient(kubeconfig, context=context, deadline=deadline, observe=observe, guard=guard, warn=warn)
     await client.open()
     return client
 
@@ -65,8 +72,9 @@ class KubeClient(KubeApi):
         max_body: int = MAX_BODY,
         observe: Observe | None = None,
         guard: Guard | None = None,
+        warn: Warn | None = None,
     ) -> None:
-        self._observe, self._guard = observe, guard
+        self._observe, self._guard, self._warn = observe, guard, warn
         self._connection = Connection(kubeconfig, context, deadline=deadline)
         self._deadline, self._max_body = deadline, max_body
         self._kinds: dict[str, dict[str, Resource]] = {}
@@ -105,10 +113,10 @@ class KubeClient(KubeApi):
         home = objects.home(obj, namespace)
         if resource.namespaced and home is None:
             raise KubeError(400, "BadRequest", f"{objects.describe(obj)} needs a namespace")
-        return await self._call("POST", objects.path(resource, namespace=home), body=obj)
+        return await self.call("POST", objects.path(resource, namespace=home), body=obj)
 
     async def get(self, resource: Resource, name: str, *, namespace: str | None = None) -> Object:
-        return await self._call("GET", objects.path(resource, namespace=namespace, name=name))
+        return await self.call("GET", objects.path(resource, namespace=namespace, name=name))
 
     async def list(
         self,
@@ -119,13 +127,13 @@ class KubeClient(KubeApi):
         field_selector: str = "",
     ) -> Object:
         params = {"labelSelector": label_selector, "fieldSelector": field_selector}
-        return await self._call("GET", objects.path(resource, namespace=namespace), params=params)
+        return await self.call("GET", objects.path(resource, namespace=namespace), params=params)
 
     async def replace(self, obj: Object, *, namespace: str | None = None, status: bool = False) -> Object:
         resource = await self.resource(*objects.kind_of(obj))
         name = objects.metadata(obj).get("name") or ""
         where = objects.path(resource, namespace=objects.home(obj, namespace), name=name, status=status)
-        return await self._call("PUT", where, body=obj)
+        return await self.call("PUT", where, body=obj)
 
     async def patch(
         self,
@@ -139,21 +147,21 @@ class KubeClient(KubeApi):
         status: bool = False,
     ) -> Object:
         where = objects.path(resource, namespace=namespace, name=name, status=status)
-        return await self._call("PATCH", where, params=params, body=body, content_type=content_type)
+        return await self.call("PATCH", where, params=params, body=body, content_type=content_type)
 
     async def delete(
         self, resource: Resource, name: str, *, namespace: str | None = None, options: Object | None = None
     ) -> Object:
         where = objects.path(resource, namespace=namespace, name=name)
         body = {"apiVersion": "v1", "kind": "DeleteOptions"} | options if options else None
-        return await self._call("DELETE", where, body=body)
+        return await self.call("DELETE", where, body=body)
 
     async def create_at(
         self, resource: Resource, name: str, subresource: str, body: Object, *, namespace: str
     ) -> Object:
         """POST to a subresource: a token of a service account, the binding of a pod."""
         where = objects.path(resource, namespace=namespace, name=name)
-        return await self._call("POST", f"{where}/{subresource}", body=body)
+        return await self.call("POST", f"{where}/{subresource}", body=body)
 
     async def watch(
         self,
@@ -173,15 +181,32 @@ class KubeClient(KubeApi):
             "labelSelector": label_selector,
             "fieldSelector": field_selector,
         }
-        where = objects.path(resource, namespace=namespace)
-        timeout = aiohttp.ClientTimeout(total=timeout_seconds + _WATCH_SLACK, sock_connect=self._deadline)
-        what = f"GET {(await self._connection.link()).server}{where} (watch)"
+        async with aclosing(self.watch_at(objects.path(resource, namespace=namespace), params)) as events:
+            async for event in events:
+                yield event
+
+    async def watch_at(
+        self, where: str, params: Mapping[str, str], *, accept: str = JSON
+    ) -> AsyncGenerator[WatchEvent, None]:
+        """`watch` with a path and parameters of one's own, `timeoutSeconds` among them."""
+        seconds = float(params["timeoutSeconds"]) + _WATCH_SLACK
+        stream = self.stream(where, params, seconds=seconds, accept=accept)
+        async with aclosing(stream), aclosing(_lines(stream)) as lines:
+            async for line in lines:
+                yield _event(line)
+
+    async def stream(
+        self, where: str, params: Mapping[str, str], *, seconds: float | None = None, accept: str = JSON
+    ) -> AsyncGenerator[bytes, None]:
+        """The body of an answer in pieces, as they come, until it ends; not longer than `seconds`."""
+        timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=self._deadline)
+        what = f"GET {(await self._connection.link()).server}{where}{' (watch)' if params.get('watch') else ''}"
         try:
-            async with await self._send("GET", where, params, timeout=timeout) as response:
+            async with await self._send("GET", where, params, accept=accept, timeout=timeout) as response:
                 if response.status >= 400:
                     raise _refusal(response, await self._body(response))
-                async for line in _lines(response.content):
-                    yield _event(line)
+                async for chunk in response.content.iter_any():
+                    yield chunk
         except (aiohttp.ClientError, OSError) as error:
             raise _no_answer(what, error) from error
 
@@ -189,37 +214,32 @@ class KubeClient(KubeApi):
         self, name: str, *, namespace: str, params: Mapping[str, str], seconds: float | None = None
     ) -> AsyncIterator[bytes]:
         """Lines of a container's log, until it ends or `seconds` are over; `params` are those of the API."""
+        rest = b""
         where = f"/api/v1/namespaces/{namespace}/pods/{name}/log"
-        timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=self._deadline)
-        try:
-            async with await self._send("GET", where, params, timeout=timeout) as response:
-                if response.status >= 400:
-                    raise _refusal(response, await self._body(response))
-                rest = b""
-                async for chunk in response.content.iter_any():
-                    *lines, rest = (rest + chunk).split(b"\n")
-                    for line in lines:
-                        yield line
-                if rest:
-                    yield rest
-        except (aiohttp.ClientError, OSError) as error:
-            raise _no_answer(f"GET {where}", error) from error
+        async with aclosing(self.stream(where, params, seconds=seconds)) as chunks:
+            async for chunk in chunks:
+                *lines, rest = (rest + chunk).split(b"\n")
+                for line in lines:
+                    yield line
+        if rest:
+            yield rest
 
-    async def _call(
+    async def call(
         self,
         method: str,
         where: str,
         *,
         params: Mapping[str, str] | None = None,
         body: Any = None,
-        content_type: str = "application/json",
+        content_type: str = JSON,
+        accept: str = JSON,
     ) -> Object:
         """The answer to one request, as an object; everything it needs happens within the deadline."""
         data = None if body is None else objects.encoded(body)
         what = f"{method} {(await self._connection.link()).server}{where}"
         try:
             async with asyncio.timeout(self._deadline):
-                text = await self._answer(method, where, params or {}, data, content_type)
+                text = await self._answer(method, where, params or {}, data, content_type, accept)
         except TimeoutError as error:
             raise ActionError(f"{what}: no answer within {self._deadline:g} s") from error
         except (aiohttp.ClientError, OSError) as error:
@@ -233,15 +253,16 @@ class KubeClient(KubeApi):
         return answer
 
     async def _answer(
-        self, method: str, where: str, params: Mapping[str, str], data: bytes | None, content_type: str
+        self, method: str, where: str, params: Mapping[str, str], data: bytes | None, content_type: str, accept: str
     ) -> bytes:
         """The body of the first answer that is no reason to ask again."""
         loop, tries = asyncio.get_running_loop(), 0
         end = loop.time() + self._deadline
         while True:
             tries += 1
-            async with await self._send(method, where, params, data, content_type) as response:
+            async with await self._send(method, where, params, data, content_type, accept=accept) as response:
                 text = await self._body(response)
+            self._told(response)
             if response.status < 300:
                 return text
             pause = _pause(response) if method == "GET" and tries < _TRIES else None
@@ -257,12 +278,13 @@ class KubeClient(KubeApi):
         data: bytes | None = None,
         content_type: str = "",
         *,
+        accept: str = JSON,
         timeout: aiohttp.ClientTimeout = _NO_TIMEOUT,
     ) -> aiohttp.ClientResponse:
         """The answer's head; credentials that are refused are renewed once."""
 
         async def request(link: Link) -> aiohttp.ClientResponse:
-            headers = {"Accept": "application/json", "User-Agent": "keryx", **await link.headers()}
+            headers = {"Accept": accept, "User-Agent": "keryx", **await link.headers()}
             if self._guard is not None and method != "GET":
                 self._guard()
             code = "<error>"
@@ -293,6 +315,12 @@ class KubeClient(KubeApi):
             raise refusal
         return await request(await self._connection.link())
 
+    def _told(self, response: aiohttp.ClientResponse) -> None:
+        """Hand on the warnings of an answer: `299 - "text"` each."""
+        for header in response.headers.getall("Warning", []) if self._warn is not None else ():
+            if (found := _WARNING.match(header)) and self._warn is not None:
+                self._warn(re.sub(r"\\(.)", r"\1", found[1]))
+
     async def _body(self, response: aiohttp.ClientResponse) -> bytes:
         text = bytearray()
         async for chunk in response.content.iter_any():
@@ -308,7 +336,7 @@ class KubeClient(KubeApi):
         if now - self._discovered_at.get(api_version, -60.0) < _REDISCOVER:
             return
         try:
-            answer = await self._call("GET", objects.group_path(api_version))
+            answer = await self.call("GET", objects.group_path(api_version))
         except KubeError as error:
             if error.status != 404:
                 raise
@@ -322,10 +350,10 @@ class KubeClient(KubeApi):
         }
 
 
-async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
+async def _lines(content: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
     """The lines of a body; ActionError when one has no end."""
     rest = bytearray()
-    async for chunk in content.iter_any():
+    async for chunk in content:
         start = len(rest)
         rest += chunk
         while (end := rest.find(b"\n", start)) >= 0:
@@ -371,7 +399,13 @@ def _refusal(response: aiohttp.ClientResponse, text: bytes) -> KubeError:
 def _from_status(status: Any, code: int) -> KubeError:
     if not isinstance(status, dict):
         return KubeError(code, "", "the API server sent an error without a Status")
-    return refusal(status.get("code") or code, status.get("reason") or "", status.get("message") or "refused")
+    details = status.get("details")
+    return refusal(
+        status.get("code") or code,
+        status.get("reason") or "",
+        status.get("message") or "refused",
+        details if isinstance(details, dict) else None,
+    )
 
 
 def _no_answer(what: str, error: Exception) -> ActionError:

@@ -2,7 +2,8 @@
 
 From `kubernetes` comes what is hard and changes (contexts, exec plugins, OIDC, client certificates, the rotating
 token of a pod); requests are ours, because its generated client wants models. It is imported in a thread when the
-first connection is made: 0.2 to 0.4 s and 16 MB, which a process without Kubernetes does not pay.
+first connection is made: 0.2 to 0.4 s and 16 MB, which a process without Kubernetes does not pay. Nor does one whose
+kubeconfig has plain credentials (`kubeconfig`).
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from __future__ import annotations
 import asyncio
 import importlib
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +20,12 @@ import aiohttp
 import yaml
 
 from events.errors import ActionError, UserError
+from events.kube import kubeconfig
 
 _RENEW_PAUSE = 5.0
 """Seconds between two attempts to renew refused credentials."""
+_READ_BYTES = 2**21
+"""As the library's sessions: a watch event is large."""
 _UNUSABLE = (OSError, ValueError, TypeError, KeyError, AttributeError, yaml.YAMLError)
 """What the loader lets through for a kubeconfig that is not one."""
 
@@ -33,11 +38,15 @@ class Link:
     session: aiohttp.ClientSession
     arguments: dict[str, Any]
     """Further arguments of every request."""
-    configuration: Any
+    configuration: Any = None
+    """The library's; None when the credentials are `fixed`."""
     loader: Any = None
+    fixed: Mapping[str, str] = field(default_factory=dict)
 
     async def headers(self) -> dict[str, str]:
         """The credentials as headers; a pod's token is read again every minute."""
+        if self.configuration is None:
+            return dict(self.fixed)
         try:
             settings = await self.configuration.auth_settings()
         except Exception as error:
@@ -96,11 +105,13 @@ class Connection:
                 await session.close()
 
     async def _open(self, former: Link | None = None) -> Link:
+        where = self._kubeconfig or found()
+        if where and (simple := await asyncio.to_thread(kubeconfig.plain, where, self._context)):
+            return _plain(simple)
         config, rest, configuration = await asyncio.to_thread(_imported)
         configuration.connection_pool_maxsize = 0  # watches hold connections: callers bound their own number
         # As kubectl: certificates of older clusters lack fields that OpenSSL's strict mode of Python 3.13 wants.
         configuration.disable_strict_ssl_verification = True
-        where = self._kubeconfig or _found()
         try:
             async with asyncio.timeout(self._deadline):
                 loader = await self._load(config, where, configuration, former)
@@ -134,7 +145,15 @@ class Connection:
         return loader
 
 
-def _found() -> str:
+def _plain(simple: kubeconfig.Plain) -> Link:
+    """A link without the library; watches hold connections, callers bound their number."""
+    connector = aiohttp.TCPConnector(limit=0, ssl=simple.tls)
+    session = aiohttp.ClientSession(connector=connector, trust_env=True, read_bufsize=_READ_BYTES)
+    arguments = {"server_hostname": simple.server_name} if simple.server_name else {}
+    return Link(simple.server, session, arguments, fixed=simple.headers)
+
+
+def found() -> str:
     """No kubeconfig was named: the service account of a pod (empty), else kubectl's default."""
     if os.environ.get("KUBERNETES_SERVICE_HOST"):
         return ""

@@ -7,7 +7,9 @@ that is going) are none of these.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from events.kube.api import KubeApi, KubeError, Object
 
@@ -77,10 +79,10 @@ class Forbidden(KubeError):
         return f"{self.missing}; cure: {self.missing.cure} (403 Forbidden: {self.message})"
 
 
-def refusal(status: int, reason: str, message: str) -> KubeError:
+def refusal(status: int, reason: str, message: str, details: Mapping[str, Any] | None = None) -> KubeError:
     """The error of an answer."""
     lacking = missing(message) if status == 403 else None
-    return KubeError(status, reason, message) if lacking is None else Forbidden(message, lacking)
+    return KubeError(status, reason, message, details) if lacking is None else Forbidden(message, lacking)
 
 
 def missing(message: str) -> Missing | None:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from events import logs
-from events.app.cli import dlq, local, services, wf
+from events.app.cli import dlq, local, services, verbs, wf
 from events.app.cli.guard import USAGE, guarded, show
 from events.version import VERSION
 
@@ -27,6 +27,20 @@ app = typer.Typer(
 app.add_typer(dlq.app, name="dlq")
 app.add_typer(wf.app, name="wf")
 local.register(app)
+
+
+def _verb(name: str, text: str) -> None:
+    """Say that there is a verb; it parses its options itself."""
+
+    def command(arguments: Annotated[list[str] | None, typer.Argument()] = None) -> None:
+        raise typer.Exit(verbs.main([name, *(arguments or [])]))
+
+    settings = {"ignore_unknown_options": True}
+    app.command(name, help=text, context_settings=settings, add_help_option=False)(command)
+
+
+for _name, _row in verbs.VERBS.items():
+    _verb(_name, _row.help)
 
 
 def _level(text: str) -> str:

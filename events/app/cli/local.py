@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from pathlib import Path
@@ -24,9 +25,8 @@ _LEVELS = ("debug", "info", "warn", "error")
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    for command in (up, down, status, reset, kubeconfig, up_logs):
-        name = "logs" if command is up_logs else command.__name__
-        app.command(name)(guarded(command))
+    for command in (up, down, status, reset, kubeconfig):
+        app.command(command.__name__)(guarded(command))
 
 
 def _level(text: str) -> str:
@@ -156,10 +156,13 @@ def kubeconfig(data: Data = _DATA) -> int:
     return 0
 
 
-def up_logs(
-    data: Data = _DATA, *, follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on.")] = False
-) -> int:
-    """Print what one in the background said; pods have `kubectl logs`."""
+def data() -> Path:
+    """The data directory unless one is given."""
+    return Path(os.environ.get("KERYX_DATA") or _DATA)
+
+
+def up_logs(data: Path, *, follow: bool) -> int:
+    """Print what one in the background said, and go on if it is followed."""
     from events.app.local.place import Place
 
     path = Place(data).log

@@ -50,12 +50,11 @@ Chosen = Annotated[str, typer.Option("--selector", "-l", help="A selector of lab
 
 def common(kubeconfig: Path | None, namespace: str, data: Path | None = None) -> Any:
     """What a command is told about where and for whom."""
+    from events.app.kubeconfig import find
     from events.app.workflows.commands import Common
 
-    if kubeconfig is None:
-        own = Path(".keryx") / "up" / "kubeconfig"  # what `keryx up` writes unless it is told otherwise
-        given = os.environ.get("KUBECONFIG")
-        kubeconfig = Path(given) if given else own if own.is_file() else None
+    found = find(kubeconfig)
+    kubeconfig = Path(found) if found else None
     if data is None and kubeconfig is not None and (kubeconfig.absolute().parent / "workflows").is_dir():
         data = kubeconfig.absolute().parent
     return Common(kubeconfig, namespace or os.environ.get("ARGO_NAMESPACE") or "default", show, data)
