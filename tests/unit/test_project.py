@@ -75,7 +75,12 @@ def test_every_module_of_the_floor_is_in_the_layers() -> None:
 
 def test_the_tree_of_the_architecture_names_everything_once() -> None:
     tree = (ROOT / "ARCHITECTURE.md").read_text().split("```")[1]
-    # A name, and how far in it stands: `controller.py` is the name of several.
-    names = [line[: len(line) - len(line.lstrip())] + line.split()[0] for line in tree.splitlines() if line.strip()]
-    folders = [name for name in names if name.endswith("/")]
-    assert len(folders) == len(set(folders)), sorted({name for name in folders if folders.count(name) > 1})
+    names, above = list[str](), list[tuple[int, str]]()
+    for line in filter(str.strip, tree.splitlines()):
+        depth, name = len(line) - len(line.lstrip()), line.split()[0]
+        above = [one for one in above if one[0] < depth]
+        if name.endswith((".py", "/")):
+            names.append("".join(part for _, part in above) + name)
+        if name.endswith("/"):
+            above.append((depth, name))
+    assert len(names) == len(set(names)), sorted({name for name in names if names.count(name) > 1})
