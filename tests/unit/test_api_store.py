@@ -84,6 +84,8 @@ async def test_what_the_disk_refuses_is_refused_and_forgotten(tmp_path: Path, mo
     await store.settled()
     seen: list[Change] = []
     store.follow(seen.append)
+    watched = store.history(MAPS)
+    watching = asyncio.create_task(watched.more())
 
     def refuse(_batch: list[Change]) -> None:
         raise sqlite3.OperationalError("database or disk is full")
@@ -103,6 +105,20 @@ async def test_what_the_disk_refuses_is_refused_and_forgotten(tmp_path: Path, mo
     store.put(MAPS, config_map("c"), None)
     await store.settled()
     assert [one.key for one in seen] == [("ns", "c")]
+    async with asyncio.timeout(5):
+        await watching
+    assert [one.key for one in watched.since(kept.version)] == [("ns", "c")], (
+        "who watched before is told of what follows"
+    )
+    gone = store.get(MAPS, "ns", "a")
+    assert gone is not None
+    with monkeypatch.context() as patched:
+        patched.setattr(store, "_commit", refuse)
+        store.remove(MAPS, gone)
+        store.put(MAPS, config_map("a", k="3"), None)
+        with pytest.raises(StatusError, match="disk is full"):
+            await store.settled()
+    assert store.get(MAPS, "ns", "a") is gone
     await store.close()
 
 

@@ -55,6 +55,7 @@ class Store:
         self._waiting: asyncio.Future[None] | None = None
         self._flush: asyncio.Task[None] | None = None
         self._since_prune = 0
+        self._is_failing = False
         self.version = 0
         """The newest version given out."""
         self.kept = 0
@@ -190,8 +191,11 @@ class Store:
             try:
                 await loop.run_in_executor(self._writer, self._commit, batch)
             except sqlite3.Error as error:
-                self._fail(error)
+                self._fail(error, batch)
                 return
+            if self._is_failing:
+                self._is_failing = False
+                self._log.info("the store can write again")
             self.kept = batch[-1].version
             self._publish(batch)
             waiting, self._waiting = self._waiting, None
@@ -211,14 +215,20 @@ class Store:
                 except Exception as error:  # noqa: BLE001  # a write that is kept is kept
                     self._log.exception("a follower of the store failed", error, storage=change.storage)
 
-    def _fail(self, error: sqlite3.Error) -> None:
-        """Back to what is on disk: nobody was told of the rest."""
-        self._log.error("the store cannot write; what was not kept is refused", error=str(error))
+    def _fail(self, error: sqlite3.Error, batch: list[Change]) -> None:
+        """Back to what is on disk: nobody was told of the rest. Histories, which watchers read, hold nothing else."""
+        if not self._is_failing:
+            self._is_failing = True
+            self._log.error("the store cannot write; what is not kept is refused until it can", error=str(error))
         waiting, self._waiting = self._waiting, None
+        for change in reversed([*batch, *self._pending]):
+            objects = self._objects[change.storage]
+            if change.old is None:
+                objects.pop(change.key, None)
+            else:
+                objects[change.key] = change.old
         self._pending.clear()
-        with contextlib.suppress(sqlite3.Error):
-            self._connection.rollback()
-        self._load()
+        self.version = self.kept
         if waiting is not None:
             says = f"the store cannot write: {error}; try again later"
             waiting.set_exception(StatusError(503, "ServiceUnavailable", says, {"retryAfterSeconds": 1}))
