@@ -34,6 +34,8 @@ class State:
     """Rows of `Steps`."""
     notes: Any = ()
     """Texts for a person."""
+    metrics: str = ""
+    """Where the numbers of its controllers, and of workflows, are served."""
 
     @property
     def is_alive(self) -> bool:

@@ -60,6 +60,8 @@ def _running(place: Place, state: State) -> Iterator[Row]:
     if state.url:
         yield "server", state.url
         yield "kubeconfig", str(place.kubeconfig.absolute())
+    if state.metrics:
+        yield "metrics", state.metrics
     with contextlib.suppress(OSError):
         free = shutil.disk_usage(place.data).free
         yield "data", f"{place.data.absolute()} ({_bytes(free)} free on its disk)"

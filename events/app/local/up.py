@@ -37,7 +37,7 @@ from events.local.workflows.controller import Workflows
 from events.local.workloads.manager import Workloads
 from events.logs import Log
 from events.metrics import Metrics
-from events.process import Process
+from events.process import HealthServer, Process, Readiness
 from events.threads import in_thread
 from events.version import VERSION
 
@@ -176,7 +176,7 @@ class Machine:
         watching: asyncio.Task[None] | None = None
         try:
             await _first(running, asyncio.create_task(parts.ready(self._steps)))
-            ready = self._ready(server)
+            ready = self._ready(server, f"http://{LOOPBACK}:{parts.health.port}/metrics")
             watching = asyncio.create_task(self._watcher.ready(ready, client))
             await _first(running, asyncio.create_task(stopping.wait()))
             self._log.info("Stopping")
@@ -189,13 +189,14 @@ class Machine:
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
 
-    def _ready(self, server: Server) -> Ready:
+    def _ready(self, server: Server, metrics: str) -> Ready:
         """Say so, to everybody."""
         place = self._place
         seconds = round(steps.age(), 2)
         kubeconfig.write(place.kubeconfig, server.kubeconfig())
         rows = self._steps.rows
-        place.write(replace(self._state, url=server.url, is_ready=True, steps=rows, notes=tuple(self._notes)))
+        notes = tuple(self._notes)
+        place.write(replace(self._state, url=server.url, is_ready=True, steps=rows, notes=notes, metrics=metrics))
         self._log.info(
             "Ready",
             seconds=seconds,
@@ -203,7 +204,7 @@ class Machine:
             kubeconfig=str(place.kubeconfig),
             steps={name: round(took or 0, 2) for name, took, _ in rows},
         )
-        return Ready(server.url, place.kubeconfig, place.data, seconds, tuple(self._notes))
+        return Ready(server.url, place.kubeconfig, place.data, seconds, notes)
 
 
 class Parts:
@@ -242,15 +243,24 @@ class Parts:
         )
         self._node = Node(client, settings, log)
         server.kubelets.register(settings.name, self._node.streaming)
-        self._workloads = Workloads(client, data / "volumes", Metrics(VERSION).for_controllers(), log)
-        counts = Metrics(VERSION).for_controllers()
-        self._workflows = Workflows(client, data / "workflows", metrics=counts, log=Log("workflows"), logs=client.logs)
+        metrics = Metrics(VERSION)
+        counts = metrics.for_controllers()
+        self.health = HealthServer(metrics, Readiness(), log, 0, LOOPBACK)
+        self._workloads = Workloads(client, data / "volumes", counts, log)
+        self._workflows = Workflows(
+            client,
+            data / "workflows",
+            metrics=counts,
+            log=Log("workflows"),
+            logs=client.logs,
+            registry=metrics.registry,
+        )
         self._ours = Process(Metrics(VERSION), Log("controller"), grace=_GRACE, metrics_port=None)
         self._leases: Leases | None = None
 
     async def run(self) -> None:
         """As long as the node."""
-        async with asyncio.TaskGroup() as group:
+        async with self.health, asyncio.TaskGroup() as group:
             helpers = [
                 group.create_task(self._workloads.run(), name="workloads"),
                 group.create_task(self._workflows.run(), name="workflows"),

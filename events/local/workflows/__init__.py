@@ -16,6 +16,7 @@ time passed in.
     tree.py                     the nodes drawn
     suspending.py               resume, stop and set on suspended nodes
     configuration.py throttle.py        what holds for all; how many run at once
+    custom_metrics.py           what Workflows count
     artifacts/                  where artifacts lie, and how they come there
     handover.py                 what pods need and leave: scripts, parameters, artifacts
     controller.py pod_making.py ending.py archive.py    watches and writes

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+from prometheus_client import CollectorRegistry
 
 from events.errors import ActionError
 from events.kube import patches
@@ -27,6 +28,7 @@ from events.local.workflows import caching, completing, configuration, cron, pac
 from events.local.workflows.archive import Archive
 from events.local.workflows.artifacts.stores import Stores
 from events.local.workflows.configuration import Configuration
+from events.local.workflows.custom_metrics import CustomMetrics
 from events.local.workflows.definitions import API_VERSION
 from events.local.workflows.ending import Ending
 from events.local.workflows.engine import Given, Locks, Result, operate
@@ -49,7 +51,8 @@ _FINAL = ("Succeeded", "Failed", "Error")
 class Workflows:
     """The controllers of workflows. `data` holds what steps hand over, artifacts and the archive.
 
-    `logs` reads logs of pods, for archiveLogs; `defaults` are workflowDefaults below those of the ConfigMap.
+    `logs` reads logs of pods, for archiveLogs; `registry` gets the metrics that Workflows define; `defaults` are
+    workflowDefaults below those of the ConfigMap.
     """
 
     def __init__(
@@ -62,12 +65,14 @@ class Workflows:
         namespace: str | None = None,
         defaults: Object | None = None,
         logs: LogReader | None = None,
+        registry: CollectorRegistry | None = None,
         workers: int = 8,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._api, self._data, self._log, self._clock = api, data, log, clock
         self._defaults = defaults or {}
         self._config = Configuration()
+        self._custom = CustomMetrics(registry or CollectorRegistry(), clock)
         self.archive = Archive(data / "archive.db")
         self.locks = Locks()
         self.throttle = Throttle(self._limit)
@@ -254,6 +259,7 @@ class Workflows:
         if workflow != former:
             workflow = packing.unpacked(await self._api.replace(packing.packed(workflow)))
             self._tell(former, workflow)
+        self._count(workflow, result)
         for claim in result.claims if former.get("status", {}).get("phase") != "Running" else ():
             await writing.create(self._api, claim)
         again = result.look_again
@@ -282,6 +288,12 @@ class Workflows:
         reason = "WorkflowFailed" if phase in ("Failed", "Error") else f"Workflow{phase}"
         text = message or {"Running": "Workflow Running", "Succeeded": "Workflow completed"}.get(phase, phase)
         self._recorder.event(workflow, "Warning" if reason == "WorkflowFailed" else "Normal", reason, text)
+
+    def _count(self, workflow: Object, result: Result) -> None:
+        """What was measured, now that nobody measures it again."""
+        for one in result.metrics:
+            if problem := self._custom.add(one):
+                self._recorder.event(workflow, "Warning", "MetricsError", problem)
 
     async def _resource(self, kind: str) -> Resource:
         return await self._api.resource(API_VERSION, kind)

@@ -13,6 +13,7 @@ time in; the new Workflow, pods to make and to stop, cache entries to write, and
     observing.py podphases.py       what pods say of nodes
     scopes.py       outputs of steps and tasks, for those that refer to them
     progress.py     n/m
+    measuring.py    metrics
 """
 
 from __future__ import annotations

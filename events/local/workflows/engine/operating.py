@@ -10,7 +10,7 @@ from typing import Any
 from events.errors import KeryxError
 from events.local.workflows import arguments, expressions, merging, names, phases, tags, variables
 from events.local.workflows.artifacts import collecting, locations
-from events.local.workflows.engine import execution, hooks, limits, lost, observing, progress
+from events.local.workflows.engine import execution, hooks, limits, lost, measuring, observing, progress
 from events.local.workflows.engine.execution import Options
 from events.local.workflows.engine.run import TERMINATE, Given, Node, Object, Result, Run
 from events.local.workflows.engine.templates import LOCAL, Context
@@ -33,6 +33,7 @@ def operate(given: Given) -> Result:
         _end(run, "Error", "the templates are nested too deeply")
     progress.update(run.status)
     _synchronized(run)
+    measuring.measure(run)
     if not run.nodes:
         run.status.pop("nodes", None)
     return run.result

@@ -6,12 +6,15 @@ import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from events.local.workflows import names, phases, variables
 from events.local.workflows.arguments import MissingKey
 from events.local.workflows.engine.locks import Locks
 from events.local.workflows.errors import WorkflowError
+
+if TYPE_CHECKING:
+    from events.local.workflows.engine.measuring import Measured
 
 Object = dict[str, Any]
 Node = dict[str, Any]
@@ -63,6 +66,8 @@ class Result:
     """Templates of HTTP and plugin nodes that wait for an answer, by id of node."""
     caches: list[tuple[str, str, Object]] = field(default_factory=list)
     """(config map, key, entry) to be saved."""
+    metrics: list[Measured] = field(default_factory=list)
+    """Values of the metrics of templates and of the Workflow, to be counted once the status is written."""
     claims: list[Object] = field(default_factory=list)
     """PersistentVolumeClaims to be created."""
     look_again: float | None = None
