@@ -20,5 +20,5 @@ time passed in.
     artifacts/                  where artifacts lie, and how they come there
     handover.py                 what pods need and leave: scripts, parameters, artifacts
     controller.py pod_making.py ending.py archive.py    watches and writes
-    resource_pod.py data_pod.py what pods of ours run
+    resource_pod.py data_pod.py what pods of ours run; resource_flags.py jsonpaths.py: kubectl's words and texts
 """

@@ -183,15 +183,16 @@ def _sidecar(folders: Folders, mains: list[str]) -> str:
 
 def _resource(pod: Object, template: Mapping[str, Any], folders: Folders) -> Plan:
     """A pod of ours that acts on the API with the account of the pod."""
+    fetches = scripts.fetches(template, folders.place, all_stored=True)
     told = {
         "resource": template["resource"],
         "outputs": template.get("outputs") or {},
         "namespace": pod["metadata"]["namespace"],
         "owner": pod["metadata"]["ownerReferences"][0],
         "inputs": template.get("inputs") or {},
-        "fetched": {one.name: str(one.target) for one in scripts.fetches(template, folders.place)},
+        "fetched": {one.name: str(one.target) for one in fetches},
     }
-    return _ours("resource", told, pod, template, folders, scripts.fetches(template, folders.place))
+    return _ours("resource", told, pod, template, folders, fetches)
 
 
 def _data(pod: Object, template: Mapping[str, Any], folders: Folders) -> Plan:
@@ -213,6 +214,7 @@ def _ours(
     plan = folders.place / f"{kind}.json"
     (main,) = [one for one in made["spec"]["containers"] if one["name"] == "main"]
     main["command"] = [sys.executable, "-P", "-m", f"events.local.workflows.{kind}_pod", str(plan)]
+    main["terminationMessagePolicy"] = "FallbackToLogsOnError"  # what went wrong is the node's message
     _mounted(made["spec"], folders)
     return Plan(made, {plan: json.dumps(told), folders.place / TEMPLATE: json.dumps(template)}, fetches)
 

@@ -50,12 +50,12 @@ def place_of(template: Object) -> Object:
     return found
 
 
-def fetches(template: Object, folder: Path) -> list[Fetch]:
-    """The inputs that somebody else brings."""
+def fetches(template: Object, folder: Path, *, all_stored: bool = False) -> list[Fetch]:
+    """The inputs that somebody else brings; `all_stored`: those of the local store, too."""
     found = []
     for one in (template.get("inputs") or {}).get("artifacts") or ():
         location = locations.of_input(one, place_of(template))
-        if location is not None and (location.bucket is not None or _is_zip(one, location)):
+        if location is not None and (all_stored or location.bucket is not None or _is_zip(one, location)):
             inner, archive = str(one.get("subPath") or ""), one.get("archive") or {}
             target = folder / "inputs" / one["name"]
             found.append(Fetch(one["name"], location, target, archive, inner, bool(one.get("optional"))))
