@@ -74,19 +74,26 @@ class Controller:
         self.queue: WorkQueue[Key] = WorkQueue()
         self._counts = metrics.of(name, self.queue, workers)
 
-    def on(self, informer: Informer, keys: Keys = own_key) -> None:
-        """Look at the `keys` of every object that comes, changes or goes: of the old one and of the new."""
+    def on(self, informer: Informer, keys: Keys = own_key, pause: Callable[[Object], float] | None = None) -> None:
+        """Look at the `keys` of every object that comes, changes or goes: of the old one and of the new.
+
+        `pause`: seconds for which a change may wait for others, so that they are looked at together.
+        """
 
         def note(old: Object | None, new: Object | None) -> None:
+            seconds = pause(new) if pause is not None and new is not None else 0.0
             for obj in (old, new):
-                self._add(keys, obj)
+                self._add(keys, obj, seconds)
 
         self._sources.append((informer, keys))
         informer.subscribe(note)
 
-    def _add(self, keys: Keys, obj: Object | None) -> None:
+    def _add(self, keys: Keys, obj: Object | None, seconds: float = 0.0) -> None:
         for key in keys(obj) if obj is not None else ():
-            self.queue.add(key)
+            if seconds:
+                self.queue.add_after(key, seconds)
+            else:
+                self.queue.add(key)
 
     async def run(self) -> None:
         """Reconcile until cancelled; begins when all informers have listed, or half the world would look deleted."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
+import threading
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -32,17 +33,32 @@ class Archive:
     def __init__(self, path: Path) -> None:
         self._path = path
 
+        self._lock = threading.Lock()
+        self._held: sqlite3.Connection | None = None
+
     @contextlib.contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        connection = sqlite3.connect(self._path, timeout=_WAIT)
-        try:
-            connection.execute("pragma journal_mode=wal")
-            connection.executescript(_SCHEMA)
-            with connection:
+        """The one connection, which stays open: the last one that is closed moves the whole journal."""
+        with self._lock:
+            if self._held is None:
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                connection = sqlite3.connect(self._path, timeout=_WAIT, check_same_thread=False)
+                try:
+                    connection.execute("pragma journal_mode=wal")
+                    connection.executescript(_SCHEMA)
+                except BaseException:
+                    connection.close()
+                    raise
+                self._held = connection
+            with self._held as connection:
                 yield connection
-        finally:
-            connection.close()
+
+    def close(self) -> None:
+        """Let go of the file; whatever comes next opens it again."""
+        with self._lock:
+            held, self._held = self._held, None
+        if held is not None:
+            held.close()
 
     def put(self, workflow: Object) -> None:
         """Keep a Workflow as it is now; again is harmless."""

@@ -42,6 +42,8 @@ from events.threads import in_thread
 
 LABELS = "workflows.argoproj.io/"
 _BY_WORKFLOW = "workflow"
+_OVER = ("Succeeded", "Failed")
+_ON_THE_WAY = 0.2
 _SWEEP = 3600.0
 """Seconds between looks at what the archive may forget."""
 _SOON = (408, 409, 429, 500, 502, 503, 504)
@@ -81,6 +83,7 @@ class Workflows:
         self._answers: dict[str, dict[str, Object]] = {}
         self._asked: set[str] = set()
         self._uids: dict[Key, str] = {}
+        self._written: dict[str, int] = {}
         self._recorder = Recorder(api, "workflow-controller", log=log)
         self._tasks: asyncio.TaskGroup | None = None
         self.ready = asyncio.Event()
@@ -90,7 +93,7 @@ class Workflows:
         def informer(version: str, kind: str, **more: Any) -> Informer:
             return Informer(api, version, kind, namespace=namespace, log=log, **more)
 
-        self._workflows = informer(API_VERSION, "Workflow")
+        self._workflows = informer(API_VERSION, "Workflow", trim=_without_owners)
         self._templates = informer(API_VERSION, "WorkflowTemplate")
         self._cluster_templates = Informer(api, API_VERSION, "ClusterWorkflowTemplate", log=log)
         self._crons = informer(API_VERSION, "CronWorkflow")
@@ -99,7 +102,7 @@ class Workflows:
         self._pods = informer("v1", "Pod", label_selector=f"{LABELS}workflow", indexes=by_workflow)
         self._main = Controller("workflow", self._reconcile, workers=workers, metrics=metrics, log=log)
         self._main.on(self._workflows)
-        self._main.on(self._pods, _workflow_keys)
+        self._main.on(self._pods, _workflow_keys, _may_wait)
         self._ticks = Controller("cronworkflow", self._tick, workers=2, metrics=metrics, log=log)
         self._ticks.on(self._crons)
         self._ticks.on(self._workflows, owner_keys("CronWorkflow"))
@@ -114,6 +117,12 @@ class Workflows:
 
     async def run(self) -> None:
         """Until cancelled."""
+        try:
+            await self._run()
+        finally:
+            self.archive.close()
+
+    async def _run(self) -> None:
         informers = (
             self._workflows,
             self._templates,
@@ -194,10 +203,19 @@ class Workflows:
 
     # --- one Workflow
 
+    def _known(self, key: Key) -> Object | None:
+        """The Workflow as it was told, unless that is older than what was written here."""
+        found = self._workflows.get(key.namespace, key.name)
+        if found is None or int(found["metadata"]["resourceVersion"]) < self._written.get(found["metadata"]["uid"], 0):
+            return None
+        return found
+
+    async def _get(self, key: Key) -> Object:
+        return await self._api.get(await self._resource("Workflow"), key.name, namespace=key.namespace)
+
     async def _reconcile(self, key: Key) -> float | None:
-        resource = await self._resource("Workflow")
         try:
-            workflow = packing.unpacked(await self._api.get(resource, key.name, namespace=key.namespace))
+            workflow = packing.unpacked(self._known(key) or await self._get(key))
         except KubeError as error:
             if error.status != 404:
                 raise
@@ -258,6 +276,7 @@ class Workflows:
         workflow = result.workflow
         if workflow != former:
             workflow = packing.unpacked(await self._api.replace(packing.packed(workflow)))
+            self._written[workflow["metadata"]["uid"]] = int(workflow["metadata"]["resourceVersion"])
             self._tell(former, workflow)
         self._count(workflow, result)
         for claim in result.claims if former.get("status", {}).get("phase") != "Running" else ():
@@ -349,6 +368,7 @@ class Workflows:
         """A Workflow that is gone leaves locks and folders."""
         self._release(key)
         uid = self._uids.pop(key, "")
+        self._written.pop(uid, None)
         self._answers.pop(uid, None)
         self._making.forget(uid)
         if uid:
@@ -411,6 +431,16 @@ class Workflows:
             if error.status in _SOON:
                 raise
             cron.note_refusal(tick.cron, error.message)
+
+
+def _may_wait(pod: Object) -> float:
+    """What goes on is looked at now and then, what has ended at once."""
+    return 0.0 if (pod.get("status") or {}).get("phase") in _OVER else _ON_THE_WAY
+
+
+def _without_owners(obj: Object) -> Object:
+    """What is written back whole needs its notes; who owns which field is kept by the server."""
+    return obj | {"metadata": {key: value for key, value in obj["metadata"].items() if key != "managedFields"}}
 
 
 def _workflow_of(pod: Object) -> Iterator[str]:

@@ -45,6 +45,8 @@ class Ending:
     ) -> None:
         self._api, self._data, self._archive, self._stores = api, data, archive, stores
         self._transfers, self._look = transfers, look
+        self._labelled: dict[str, str] = {}
+        """When those ended that were given the label, and were not told with it yet, by uid."""
 
     async def complete(
         self,
@@ -60,8 +62,12 @@ class Ending:
         wait = await self._pods(key, workflow, pods, now)
         if not await self._collected(key, workflow):
             return wait
-        if (workflow["metadata"].get("labels") or {}).get(ARCHIVED) != "Archived":
+        uid, ended = workflow["metadata"]["uid"], str(workflow["status"].get("finishedAt"))
+        if (workflow["metadata"].get("labels") or {}).get(ARCHIVED) == "Archived":
+            self._labelled.pop(uid, None)
+        elif self._labelled.get(uid) != ended:
             await self._archived(key, workflow, told)
+            self._labelled[uid] = ended
             for name, namespace in completing.retired(others, told.retention):
                 await writing.delete(self._api, API_VERSION, "Workflow", name, namespace)
         expires = completing.expires(workflow)
@@ -83,14 +89,18 @@ class Ending:
         return wait
 
     async def _archived(self, key: Key, workflow: Object, told: Configuration) -> None:
-        if told.archives:
-            await in_thread(lambda: self._archive.put(workflow), "archive")
+        folder = self._data / "nodes" / workflow["metadata"]["uid"]
+
+        def keep() -> None:
+            if told.archives:
+                self._archive.put(workflow)
+            _without_copies(folder)
+
+        await in_thread(keep, "archive")
         if completing.drops_claims(workflow):
             for one in (workflow["status"].get("persistentVolumeClaims")) or ():
                 name = one["persistentVolumeClaim"]["claimName"]
                 await writing.delete(self._api, "v1", "PersistentVolumeClaim", name, key.namespace)
-        folder = self._data / "nodes" / workflow["metadata"]["uid"]
-        await in_thread(lambda: _without_copies(folder), "artifacts")
         await writing.label(self._api, API_VERSION, "Workflow", workflow, ARCHIVED, "Archived")
 
     # --- artifacts
