@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from support import kubectls
 from support.keryx import COMMAND
-from support.machine import Machine, machine, shell
+from support.machine import Machine, machine, pod, shell
 
 pytestmark = [
     pytest.mark.skipif(not kubectls.found(), reason="no kubectl on this machine"),
@@ -144,3 +144,21 @@ async def test_a_workflow_of_a_whale_runs(tmp_path: Path) -> None:
         said = await here.kubectl("logs", "-l", "workflows.argoproj.io/workflow=whale", "--tail=-1")
         assert "< this is my first webhook >" in said
         assert "~~~" in said
+
+
+async def test_a_users_own_images_run_what_their_table_says(tmp_path: Path) -> None:
+    (tmp_path / "app.sh").write_text("#!/bin/sh\necho app $MODE $*\n")
+    (tmp_path / "app.sh").chmod(0o755)
+    file = tmp_path / "images.yaml"
+    file.write_text("team/app: {command: [./app.sh], env: {MODE: local}}\n")
+    async with machine(tmp_path, "--images", str(file)) as here:
+        await here.apply(pod("app", image="team/app:7", container={"args": ["one", "two"]}), pod("web", image="nginx"))
+        await here.phase("app", "Succeeded", "Failed")
+        assert await here.kubectl("logs", "app") == "app local one two\n"
+        said = await here.kubectl("describe", "pod", "web")
+        assert 'nothing on this machine stands in for the image "nginx"' in said
+    file.write_text("team/app: {comand: [x]}\n")
+    code, said = await keryx("up", "--data", str(tmp_path / "other"), "--images", str(file))
+    assert (code, "team/app.comand: is not known" in said) == (2, True), said
+    code, said = await keryx("up", "--data", str(tmp_path / "other"), "--images", str(tmp_path / "absent"))
+    assert (code, "does not exist" in said) == (2, True), said

@@ -47,6 +47,9 @@ def up(
     refresh: Annotated[
         float, typer.Option(help="Seconds between two looks at what volumes follow: ConfigMaps, Secrets.", min=0.1)
     ] = 60.0,
+    images: Annotated[
+        Path | None, typer.Option(help="What stands in for your own images; images.yaml of --data.", exists=True)
+    ] = None,
     mounts: Annotated[
         str, typer.Option(help="auto, or none: as where no mount namespaces are allowed.", envvar="KERYX_MOUNTS")
     ] = "auto",
@@ -66,6 +69,7 @@ def up(
     if detach:
         options = ["--port", str(port), "--crash-backoff", str(crash_backoff), "--log-level", log_level]
         options += ["--refresh", str(refresh), "--mounts", mounts]
+        options += ["--images", str(images)] if images else []
         return _detach(place, options, display)
     is_shown = sys.stderr.isatty() and log_level == "info"
     if not is_shown:
@@ -77,7 +81,7 @@ def up(
     from events.app.local import terminal
     from events.app.local import up as upping
 
-    chosen = upping.Options(data, port, crash_backoff, refresh=refresh, has_mounts=mounts == "auto")
+    chosen = upping.Options(data, port, crash_backoff, refresh=refresh, images=images, has_mounts=mounts == "auto")
     if is_shown:
         return process.start(lambda: terminal.run(chosen, display))
     return process.start(lambda: upping.run(chosen, upping.Watcher()))

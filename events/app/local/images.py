@@ -35,22 +35,20 @@ def table() -> list[Image]:
     """The rows, the first that fits is taken."""
     folder = Path(standins.__file__).parent
     keryx = (sys.executable, "-P", "-m", "events.app.cli")
-    python = dict.fromkeys(("python", "python3"), (sys.executable,))
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    python = dict.fromkeys(("python", "python3", version), (sys.executable,))
     shell = {"ash": ("/bin/sh",)}
+    boxed = shell if shutil.which("busybox") else shell | {"busybox": ("/bin/sh", "-c", 'exec "$@"', "busybox")}
+    whale = {"cowsay": (*_PLAIN, str(folder / "cowsay.py"))}
+    argosay = {"argosay": (*_PLAIN, str(folder / "argosay.py"))}
     rows = [
         Image(OURS, ("keryx",), programs={"keryx": keryx, "argo-events": keryx}, env={"KERYX_LISTEN": "$(POD_IP)"}),
-        Image(("busybox", "*/busybox", "alpine", "*/alpine"), command=("sh",), programs=shell),
+        Image(("busybox", "*/busybox", "alpine", "*/alpine"), command=("sh",), programs=boxed),
         Image(("bash", "*/bash"), command=("bash",), programs=shell),
         Image(("debian", "ubuntu"), command=("bash",)),
-        Image(("python",), command=("python3",), programs=python),
-        Image(
-            ("docker/whalesay", "*/whalesay"),
-            command=("cowsay",),
-            programs={"cowsay": (*_PLAIN, str(folder / "cowsay.py"))},
-        ),
-        Image(
-            ("argoproj/argosay", "*/argosay"), ("argosay",), programs={"argosay": (*_PLAIN, str(folder / "argosay.py"))}
-        ),
+        Image(("python", "*/python"), command=("python3",), programs=python),
+        Image(("docker/whalesay", "*/whalesay"), command=("cowsay",), programs=whale),
+        Image(("argoproj/argosay", "*/argosay"), ("argosay",), programs=argosay),
         Image(("curlimages/curl", "*/curlimages/curl"), ("curl",)),
     ]
     with contextlib.suppress(KeryxError):

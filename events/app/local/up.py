@@ -7,7 +7,7 @@ import contextlib
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -18,7 +18,7 @@ from eventbus.embedded_config import find_server
 from events import settings as events_settings
 from events.app import controllers, manager
 from events.app.data_directory import DataDirectory
-from events.app.local import images, installing, limits, steps
+from events.app.local import images, installing, limits, own_images, steps
 from events.app.local.admission import Admission
 from events.app.local.leases import Leases
 from events.app.local.place import Place, State
@@ -31,6 +31,7 @@ from events.local.apiserver.server import LOOPBACK, Server
 from events.local.apiserver.server import Settings as ServerSettings
 from events.local.kubelet import processes
 from events.local.kubelet.addresses import NETWORK, SERVICES, part_of
+from events.local.kubelet.images import Image
 from events.local.kubelet.node import Node
 from events.local.kubelet.settings import Settings
 from events.local.workflows.controller import Workflows
@@ -53,6 +54,10 @@ class Options:
     backoff: float = 10.0
     forward_ports: bool = True
     refresh: float = 60.0
+    images: Path | None = None
+    """The user's own table; None: `images.yaml` in the data directory, if it is there."""
+    rows: Sequence[Image] = ()
+    """What is in it."""
     has_mounts: bool = True
     """False: as on a machine where nothing can be mounted."""
 
@@ -92,6 +97,7 @@ async def run(options: Options, watcher: Watcher) -> int:
     for note in notes:
         log.warning(note)
     place.check()
+    options = replace(options, rows=own_images.of(place.data, options.images))
     with DataDirectory(place.data):
         state = State(os.getpid(), processes.start_time(os.getpid()), since=f"{datetime.now():%Y-%m-%d %H:%M:%S}")
         place.kubeconfig.unlink(missing_ok=True)
@@ -232,7 +238,7 @@ class Parts:
             data / "node",
             server.url,
             server.front.authority.pem,
-            images.table(),
+            [*options.rows, *images.table()],
             backoff_first=options.backoff,
             forward_ports=options.forward_ports,
             refresh_seconds=options.refresh,

@@ -14,6 +14,9 @@ from events.errors import KeryxError
 
 Object = dict[str, Any]
 
+_CURE = (
+    "give the container a command that this machine has, or name the image in images.yaml (`keryx up --images FILE`)"
+)
 _HUB = ("docker.io/library/", "index.docker.io/library/", "docker.io/", "index.docker.io/", "library/")
 
 
@@ -23,7 +26,7 @@ class PullError(KeryxError):
 
 @dataclass(frozen=True)
 class Image:
-    """`names` are patterns without tag; `programs` are commands of ours that the image has: name -> argv."""
+    """`names` are patterns, with a tag only where it counts; `programs` are commands of the image: name -> argv."""
 
     names: Sequence[str]
     entrypoint: Sequence[str] = ()
@@ -35,10 +38,19 @@ class Image:
 
 def name_of(reference: str) -> str:
     """`docker.io/library/busybox:1.36@sha256:…` -> `busybox`."""
+    head, slash, last = tagged(reference).rpartition("/")
+    return f"{head}{slash}{last.partition(':')[0]}"
+
+
+def tagged(reference: str) -> str:
+    """`docker.io/library/busybox:1.36@sha256:…` -> `busybox:1.36`."""
     name = reference.partition("@")[0]
-    head, slash, last = name.rpartition("/")
-    name = f"{head}{slash}{last.partition(':')[0]}"
     return next((name.removeprefix(hub) for hub in _HUB if name.startswith(hub)), name)
+
+
+def _fits(reference: str, pattern: str) -> bool:
+    has_tag = ":" in pattern.rpartition("/")[2]
+    return fnmatchcase(tagged(reference) if has_tag else name_of(reference), pattern)
 
 
 @dataclass(frozen=True)
@@ -49,6 +61,8 @@ class Chosen:
     folder: str
     env: Mapping[str, str]
     is_known: bool
+    is_default: bool = False
+    """The container names no command: the program is the image's own."""
 
 
 class Images:
@@ -72,13 +86,13 @@ class Images:
     def _chosen(self, container: Object) -> Chosen:
         image = container.get("image") or ""
         command, arguments = list(container.get("command") or ()), list(container.get("args") or ())
-        name = name_of(image)
         for number, row in enumerate(self._rows):
-            if any(fnmatchcase(name, pattern) for pattern in row.names):
+            if any(_fits(image, pattern) for pattern in row.names):
                 return self._of_row(row, self._folder / str(number), command, arguments, image)
         if not command:
             raise PullError(
-                f'nothing on this machine stands in for the image "{image}", and the container names no command to run'
+                f'nothing on this machine stands in for the image "{image}", and the container names no command to '
+                f"run: {_CURE}"
             )
         return Chosen([*command, *arguments], "", {}, is_known=False)
 
@@ -87,7 +101,8 @@ class Images:
         argv = given if command else [*row.entrypoint, *(arguments or row.command)]
         if not argv:
             raise PullError(f'what stands in for the image "{image}" has no command of its own; name one')
-        return Chosen([_own(argv[0], folder), *argv[1:]], str(folder) if row.programs else "", row.env, is_known=True)
+        path = str(folder) if row.programs else ""
+        return Chosen([_own(argv[0], folder), *argv[1:]], path, row.env, is_known=True, is_default=not command)
 
 
 def _own(program: str, folder: Path) -> str:
@@ -97,14 +112,16 @@ def _own(program: str, folder: Path) -> str:
 
 
 def check_program(chosen: Chosen, image: str, search: str) -> None:
-    """An image that nobody knows runs what this machine has. Raises PullError."""
+    """What an image runs by itself, or an image that nobody knows, must be on this machine. Raises PullError."""
     program = chosen.argv[0]
-    if chosen.is_known or "$(" in program:
+    if (chosen.is_known and not chosen.is_default) or "$(" in program:
         return
-    if not (os.path.exists(program) if "/" in program else shutil.which(program, path=search)):
-        raise PullError(
-            f'nothing on this machine stands in for the image "{image}", and "{program}" is not here either'
-        )
+    if os.path.exists(program) if "/" in program else shutil.which(program, path=search):
+        return
+    if chosen.is_known:
+        raise PullError(f'"{program}" of this machine stands in for the image "{image}", and is not here: install it')
+    text = f'nothing on this machine stands in for the image "{image}", and "{program}" is not here either'
+    raise PullError(f"{text}: install it, or {_CURE}")
 
 
 def _write_programs(folder: Path, programs: Mapping[str, Sequence[str]]) -> None:
