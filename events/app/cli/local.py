@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -50,6 +51,9 @@ def up(
     images: Annotated[
         Path | None, typer.Option(help="What stands in for your own images; images.yaml of --data.", exists=True)
     ] = None,
+    runtime: Annotated[
+        str, typer.Option(help="process, docker or podman: what runs images that nothing stands in for.")
+    ] = "process",
     mounts: Annotated[
         str, typer.Option(help="auto, or none: as where no mount namespaces are allowed.", envvar="KERYX_MOUNTS")
     ] = "auto",
@@ -68,7 +72,7 @@ def up(
         raise UserError(f"{mounts!r} is neither auto nor none", path="--mounts")
     if detach:
         options = ["--port", str(port), "--crash-backoff", str(crash_backoff), "--log-level", log_level]
-        options += ["--refresh", str(refresh), "--mounts", mounts]
+        options += ["--refresh", str(refresh), "--mounts", mounts, "--runtime", runtime]
         options += ["--images", str(images)] if images else []
         return _detach(place, options, display)
     is_shown = sys.stderr.isatty() and log_level == "info"
@@ -82,6 +86,7 @@ def up(
     from events.app.local import up as upping
 
     chosen = upping.Options(data, port, crash_backoff, refresh=refresh, images=images, has_mounts=mounts == "auto")
+    chosen = replace(chosen, runtime="" if runtime == "process" else runtime)
     if is_shown:
         return process.start(lambda: terminal.run(chosen, display))
     return process.start(lambda: upping.run(chosen, upping.Watcher()))

@@ -31,8 +31,8 @@ def unmounted() -> Image:
     return Image(("*",), programs=programs, env={"PYTHONPATH": str(folder / "site")})
 
 
-def table() -> list[Image]:
-    """The rows, the first that fits is taken."""
+def table(*, is_whole: bool = True) -> list[Image]:
+    """The rows, the first that fits is taken. Not whole: without those that real containers do better."""
     folder = Path(standins.__file__).parent
     keryx = (sys.executable, "-P", "-m", "events.app.cli")
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
@@ -41,8 +41,9 @@ def table() -> list[Image]:
     boxed = shell if shutil.which("busybox") else shell | {"busybox": ("/bin/sh", "-c", 'exec "$@"', "busybox")}
     whale = {"cowsay": (*_PLAIN, str(folder / "cowsay.py"))}
     argosay = {"argosay": (*_PLAIN, str(folder / "argosay.py"))}
-    rows = [
-        Image(OURS, ("keryx",), programs={"keryx": keryx, "argo-events": keryx}, env={"KERYX_LISTEN": "$(POD_IP)"}),
+    both = {"keryx": keryx, "argo-events": keryx}
+    ours = Image(OURS, ("keryx",), programs=both, env={"KERYX_LISTEN": "$(POD_IP)"})
+    others = [
         Image(("busybox", "*/busybox", "alpine", "*/alpine"), command=("sh",), programs=boxed),
         Image(("bash", "*/bash"), command=("bash",), programs=shell),
         Image(("debian", "ubuntu"), command=("bash",)),
@@ -51,6 +52,7 @@ def table() -> list[Image]:
         Image(("argoproj/argosay", "*/argosay"), ("argosay",), programs=argosay),
         Image(("curlimages/curl", "*/curlimages/curl"), ("curl",)),
     ]
+    rows = [ours, *(others if is_whole else ())]
     with contextlib.suppress(KeryxError):
         server, _ = find_server()
         programs = {"nats-server": (*_PLAIN, str(folder / "nats.py"), str(server))}

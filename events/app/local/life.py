@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -61,7 +62,22 @@ def _said(path: Path, begin: int) -> str:
 
 
 def _end_left_over(place: Place) -> int:
-    return processes.end_marked(f"{processes.mark_of(place.data.absolute() / 'node')}/")
+    count = asyncio.run(end_containers(place)) if place.runtime() else 0
+    return count + processes.end_marked(f"{processes.mark_of(place.data.absolute() / 'node')}/")
+
+
+async def end_containers(place: Place) -> int:
+    """The real containers of one that was killed; how many. Raises UserError when their engine does not answer."""
+    from events.local.kubelet import engines
+
+    name, mark = place.runtime(), processes.mark_of(place.data.absolute() / "node")
+    if not name:
+        return 0
+    try:
+        return await engines.found(name).end(mark)
+    except engines.EngineError as error:
+        cure = f"`{name} ps --all --filter label={engines.LABEL}={mark}` shows them"
+        raise UserError(f"left-over containers cannot be ended: {error}", path=str(place.data), cure=cure) from error
 
 
 def down(place: Place) -> str:

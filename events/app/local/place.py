@@ -18,7 +18,7 @@ from events.local.kubelet import processes
 _LEAST_BYTES = 64 * 2**20
 _LONGEST_LOG = 10 * 2**20
 _OURS = ("apiserver", "node", "volumes", "workflows", "credentials")
-_FILES = ("kubeconfig", "admin.kubeconfig", "port", "state.json", layout.FILE, "up.log", "up.log.1")
+_FILES = ("kubeconfig", "admin.kubeconfig", "port", "runtime", "state.json", layout.FILE, "up.log", "up.log.1")
 
 
 @dataclass(frozen=True)
@@ -138,6 +138,19 @@ class Place:
     def keep_port(self, url: str) -> None:
         """For the next time."""
         (self.data / "port").write_text(url.rpartition(":")[2])
+
+    # ---- what ran containers
+
+    def keep_runtime(self, name: str) -> None:
+        """For who ends what a killed one left behind."""
+        (self.data / "runtime").write_text(name)
+
+    def runtime(self) -> str:
+        """Of the last time; empty for processes."""
+        try:
+            return (self.data / "runtime").read_text()
+        except OSError:
+            return ""
 
     def remove(self) -> None:
         """Everything that `keryx up` made there, and nothing else."""

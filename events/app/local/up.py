@@ -18,7 +18,7 @@ from eventbus.embedded_config import find_server
 from events import settings as events_settings
 from events.app import controllers, manager
 from events.app.data_directory import DataDirectory
-from events.app.local import images, installing, limits, own_images, steps
+from events.app.local import images, installing, life, limits, own_images, steps
 from events.app.local.admission import Admission
 from events.app.local.leases import Leases
 from events.app.local.place import Place, State
@@ -29,8 +29,9 @@ from events.kube.client import KubeClient
 from events.local.apiserver.access import kubeconfig
 from events.local.apiserver.server import LOOPBACK, Server
 from events.local.apiserver.server import Settings as ServerSettings
-from events.local.kubelet import processes
+from events.local.kubelet import engines, processes
 from events.local.kubelet.addresses import NETWORK, SERVICES, part_of
+from events.local.kubelet.engines import Engine
 from events.local.kubelet.images import Image
 from events.local.kubelet.node import Node
 from events.local.kubelet.settings import Settings
@@ -58,6 +59,10 @@ class Options:
     """The user's own table; None: `images.yaml` in the data directory, if it is there."""
     rows: Sequence[Image] = ()
     """What is in it."""
+    runtime: str = ""
+    """docker or podman: real containers for images that nothing stands in for."""
+    engine: Engine | None = None
+    """It, once it has answered."""
     has_mounts: bool = True
     """False: as on a machine where nothing can be mounted."""
 
@@ -97,10 +102,14 @@ async def run(options: Options, watcher: Watcher) -> int:
     for note in notes:
         log.warning(note)
     place.check()
-    options = replace(options, rows=own_images.of(place.data, options.images))
+    engine = await _engine(options.runtime, log)
+    options = replace(options, rows=own_images.of(place.data, options.images), engine=engine)
     with DataDirectory(place.data):
         state = State(os.getpid(), processes.start_time(os.getpid()), since=f"{datetime.now():%Y-%m-%d %H:%M:%S}")
         place.kubeconfig.unlink(missing_ok=True)
+        if place.runtime() != options.runtime:
+            await life.end_containers(place)
+            place.keep_runtime(options.runtime)
         machine = Machine(options, place, state, watcher, notes, log)
         try:
             await machine.run(stopping)
@@ -238,7 +247,8 @@ class Parts:
             data / "node",
             server.url,
             server.front.authority.pem,
-            [*options.rows, *images.table()],
+            [*options.rows, *images.table(is_whole=options.engine is None)],
+            engine=options.engine,
             backoff_first=options.backoff,
             forward_ports=options.forward_ports,
             refresh_seconds=options.refresh,
@@ -316,6 +326,15 @@ class Parts:
             rows = controllers.rows(lambda: shipped)
             await manager.Manager(rows, options, told, self._ours, leadership=lambda _api: leases).run()
             following.cancel()
+
+
+async def _engine(name: str, log: Log) -> Engine | None:
+    """What runs real containers. Raises UserError when it does not answer."""
+    if not name:
+        return None
+    engine = engines.found(name)
+    log.info("Containers are real ones", runtime=name, version=await engine.check())
+    return engine
 
 
 def _is_free(port: int) -> bool:

@@ -13,13 +13,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from events.local.kubelet import container_log, environment, hooks, images, probes, processes, restarts, states
+from events.local.kubelet import container_log, engines, environment, hooks, images, probes, processes, restarts, states
 from events.local.kubelet.container_log import Writer
+from events.local.kubelet.engines import Engine
 from events.local.kubelet.images import Images, PullError
 from events.local.kubelet.lives import Life
 from events.local.kubelet.probes import Prober
 from events.local.kubelet.processes import MARK, Launch, Mount, StartError
 from events.local.kubelet.records import Record, restore_in_place
+from events.local.kubelet.runtimes import Runtime
 from events.local.kubelet.settings import Settings
 from events.local.kubelet.states import ContainerState
 from events.local.kubelet.unmounted import Unmounted
@@ -32,6 +34,7 @@ _MESSAGE_BYTES, _MESSAGE_LINES = 4096, 80
 _START_CODE = 128
 _NO_IMAGE = "ErrImagePull"
 _PREPARE_FIRST = 2.0
+_WORDS = ("command", "args")
 
 
 class Home(Protocol):
@@ -40,14 +43,16 @@ class Home(Protocol):
     settings: Settings
     images: Images
     namespace: str
+    processes: Runtime
+    engine: Engine | None
     pod: Object
     folder: Path
     address: str
     mark: str
     volumes: Volumes
 
-    async def environment(self, container: Object) -> dict[str, str]:
-        """Raises ConfigError."""
+    async def environment(self, container: Object, *, is_contained: bool = False) -> dict[str, str]:
+        """Contained, it has nothing of the machine. Raises ConfigError."""
 
     def extra_mounts(self) -> list[Mount]:
         """What every container sees, such as the names of services."""
@@ -77,6 +82,7 @@ class Container:
         self._record = Record(home.folder / "containers" / f"{self.name}.json")
         self._stopping = asyncio.Event()
         self._env: dict[str, str] = {}
+        self.runtime: Runtime = home.processes
         self._unmounted: Unmounted | None = None
         """Where nothing can be mounted: how it is told of its mounts."""
 
@@ -178,14 +184,20 @@ class Container:
     def _wait(self, reason: str, message: str) -> None:
         self._set({"waiting": {"reason": reason, "message": message}})
 
+    def _mark(self) -> str:
+        return f"{self._home.mark}/{self.name}/{self.state.restarts}/"
+
     async def _prepare(self) -> Launch:
         home, spec = self._home, self.spec
+        if home.engine is not None and not home.images.has(self.state.image):
+            self.runtime = home.engine
+            return await self._prepare_real(home.engine)
         chosen = home.images.choose(spec)
         own = await home.environment(spec)
         env = {name: environment.expand(value, own) for name, value in chosen.env.items()} | own
         if chosen.folder:
             env["PATH"] = f"{chosen.folder}:{env.get('PATH', '')}"
-        env[MARK] = f"{home.mark}/{self.name}/{self.state.restarts}/"
+        env[MARK] = self._mark()
         work = home.folder / "work" / self.name
         work.mkdir(parents=True, exist_ok=True)
         env.setdefault("HOME", str(work))
@@ -201,10 +213,33 @@ class Container:
         images.check_program(replace(chosen, argv=launch.argv), self.state.image, env.get("PATH", ""))
         root = home.folder / "root"
         root.mkdir(exist_ok=True)
-        return replace(launch, namespace=home.namespace, root=str(root), mounts=mounts, keep=keep)
+        has_stdin = bool(spec.get("stdin"))
+        return replace(launch, namespace=home.namespace, root=str(root), mounts=mounts, keep=keep, stdin=has_stdin)
+
+    async def _prepare_real(self, engine: Engine) -> Launch:
+        """A container with an image of its own, which has nothing of the machine but what it mounts."""
+        home, spec = self._home, self.spec
+        if said := await engine.fetch(self.state.image, spec.get("imagePullPolicy") or ""):
+            home.event("Warning", "Failed", said)
+        self._env = env = await home.environment(spec, is_contained=True)
+        command, arguments = ([environment.expand(one, env) for one in spec.get(key) or ()] for key in _WORDS)
+        return Launch(
+            [*command, *arguments],
+            env,
+            spec.get("workingDir") or "",
+            mounts=[*home.extra_mounts(), *home.volumes.mounts(spec, env), self._message_mount()],
+            tty=bool(spec.get("tty")),
+            mark=self._mark(),
+            image=self.state.image,
+            has_command=bool(command),
+            options=engines.options(home.pod["spec"], spec),
+            stdin=bool(spec.get("stdin")),
+        )
 
     def _launch(self, argv: Sequence[str], *, tty: bool) -> Launch:
         """A process with the container's environment, in its working folder."""
+        if self.runtime is not self._home.processes:
+            return Launch(argv, self._env, self.spec.get("workingDir") or "", tty=tty)
         cwd = self.spec.get("workingDir") or str(self._home.folder / "work" / self.name)
         if self._unmounted is None:
             return Launch(argv, self._env, cwd, tty=tty)
@@ -223,11 +258,11 @@ class Container:
         """One life, from start to end; the seconds it lasted."""
         loop = asyncio.get_running_loop()
         began, started = loop.time(), now_text()
-        self.state.container_id = f"process://{uuid.uuid4().hex}"
+        self.state.container_id = f"{self.runtime.scheme}://{uuid.uuid4().hex}"
         writer = Writer(self.log_path(self.state.restarts), time.time_ns)
-        mark = launch.env[MARK]
+        mark = self._mark()
         try:
-            life = await Life.start(launch, mark, writer, wants_stdin=bool(self.spec.get("stdin")))
+            life = await Life.start(self.runtime, launch, mark, writer)
         except StartError as error:
             writer.close()
             self._home.event("Warning", "Failed", f"Error: failed to start container {self.name}: {error}")
@@ -235,7 +270,7 @@ class Container:
             return 0.0
         self.life, self.was_interrupted = life, self._stopping.is_set()
         if self._stopping.is_set():  # while it was being started, when there was nothing to stop yet
-            life.kill()
+            await life.signal(signal.SIGKILL)
         self.state.started = not self.spec.get("startupProbe")
         self.state.ready = self.state.started and not self.spec.get("readinessProbe")
         self._set({"running": {"startedAt": started}})
@@ -343,7 +378,7 @@ class Container:
 
     async def run_inside(self, argv: list[str], seconds: float) -> tuple[int, str]:
         """Run a command beside the container's own process: its exit code and output."""
-        process = await processes.start(
+        process = await self.runtime.start(
             self.launch_inside(argv, tty=False),
             stdin=None,
             stdout=asyncio.subprocess.PIPE,
@@ -365,7 +400,7 @@ class Container:
             raise StartError(f"container {self.name} is not running")
         launch = self._launch(argv, tty=tty)
         env = self._env | ({"TERM": "xterm"} if tty else {})
-        return replace(launch, env=env, join=life.pid if self._home.namespace else 0)
+        return replace(launch, env=env, join=life.pid if self._home.namespace else 0, mark=life.mark, is_beside=True)
 
     # ---- its end
 
@@ -384,8 +419,8 @@ class Container:
                 hook = (self.spec.get("lifecycle") or {}).get("preStop")
                 if hook and (said := await hooks.run(hook, self.spec, self._home.address, self.run_inside)):
                     self._home.event("Warning", "FailedPreStopHook", said)
-                life.signal(signal.SIGTERM)
+                await life.signal(signal.SIGTERM)
                 await life.ended.wait()
                 return
-        life.kill()
+        await life.signal(signal.SIGKILL)
         await life.ended.wait()

@@ -83,6 +83,10 @@ class Images:
         path = ":".join(one for one in (chosen.folder, str(self._folder / "always")) if one)
         return replace(chosen, folder=path, env={**self._always.env, **chosen.env})
 
+    def has(self, image: str) -> bool:
+        """Whether a row stands in for it."""
+        return any(_fits(image, pattern) for row in self._rows for pattern in row.names)
+
     def _chosen(self, container: Object) -> Chosen:
         image = container.get("image") or ""
         command, arguments = list(container.get("command") or ()), list(container.get("args") or ())

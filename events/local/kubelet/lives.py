@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import signal
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from typing import Self
 
-from events.local.kubelet import processes
 from events.local.kubelet.container_log import Writer
-from events.local.kubelet.processes import Launch
+from events.local.kubelet.processes import Launch, StartError
+from events.local.kubelet.runtimes import Runtime
 from events.local.kubelet.terminals import Terminal
-from events.threads import in_thread
 
 _PIECE = 64 * 1024
 _DRAIN_SECONDS = 2.0
@@ -26,8 +24,8 @@ Piece = tuple[str, bytes]
 class Life:
     """Started by `start`; `wait` is awaited by its owner, once."""
 
-    def __init__(self, mark: str, writer: Writer) -> None:
-        self.mark, self.writer = mark, writer
+    def __init__(self, runtime: Runtime, mark: str, writer: Writer) -> None:
+        self._runtime, self.mark, self.writer = runtime, mark, writer
         self._attached: set[asyncio.Queue[Piece | None]] = set()
         self._terminal: Terminal | None = None
         self._process: asyncio.subprocess.Process
@@ -36,14 +34,15 @@ class Life:
         self.exit_code = 0
 
     @classmethod
-    async def start(cls, launch: Launch, mark: str, writer: Writer, *, wants_stdin: bool) -> Self:
+    async def start(cls, runtime: Runtime, launch: Launch, mark: str, writer: Writer) -> Self:
         """A process that runs. Raises StartError."""
-        life = cls(mark, writer)
+        life = cls(runtime, mark, writer)
         if launch.tty:
             await life._start_on_terminal(launch)
         else:
             pipe = asyncio.subprocess.PIPE
-            life._process = await processes.start(launch, stdin=pipe if wants_stdin else None, stdout=pipe, stderr=pipe)
+            stdin = pipe if launch.stdin else None
+            life._process = await runtime.start(launch, stdin=stdin, stdout=pipe, stderr=pipe)
             for name, stream in (("stdout", life._process.stdout), ("stderr", life._process.stderr)):
                 assert stream is not None
                 life._pump(name, partial(stream.read, _PIECE))
@@ -53,8 +52,8 @@ class Life:
         self._terminal = terminal = Terminal()
         inner = terminal.inner
         try:
-            self._process = await processes.start(launch, stdin=inner, stdout=inner, stderr=inner)
-        except processes.StartError:
+            self._process = await self._runtime.start(launch, stdin=inner, stdout=inner, stderr=inner)
+        except StartError:
             terminal.close()
             raise
         terminal.close_inner()
@@ -80,8 +79,7 @@ class Life:
     async def wait(self) -> int:
         """The exit code, once nothing of it is left and its log is complete; 128 + n for a signal."""
         code = await self._process.wait()
-        processes.signal_group(self.pid, signal.SIGKILL)
-        await in_thread(lambda: processes.end_marked(self.mark), "container end")
+        await self._runtime.clear(self._process, self.mark)
         _, late = await asyncio.wait(self._pumps, timeout=_DRAIN_SECONDS)
         for pump in late:  # somebody else holds the pipe
             pump.cancel()
@@ -96,16 +94,9 @@ class Life:
         self.ended.set()
         return self.exit_code
 
-    def signal(self, number: int) -> None:
-        """To the first process alone, as a kubelet's SIGTERM."""
-        if self._process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                self._process.send_signal(number)
-
-    def kill(self) -> None:
-        """The end of the whole group."""
-        if self._process.returncode is None:
-            processes.signal_group(self.pid, signal.SIGKILL)
+    async def signal(self, number: int) -> None:
+        """To the first process alone, as a kubelet's SIGTERM; SIGKILL to all of it."""
+        await self._runtime.signal(self._process, self.mark, number)
 
     @contextlib.contextmanager
     def attached(self) -> Iterator[asyncio.Queue[Piece | None]]:

@@ -16,15 +16,16 @@ from events.kube.recording import Recorder
 from events.local.kubelet import hosts, processes, registration, scheduling
 from events.local.kubelet.addresses import Addresses
 from events.local.kubelet.containers import now_text
+from events.local.kubelet.engines import EngineError
 from events.local.kubelet.forwarding import Claim, Forwards
 from events.local.kubelet.images import Images
 from events.local.kubelet.pods import Parts, PodWorker, pods_on_disk
 from events.local.kubelet.processes import Launch, StartError
+from events.local.kubelet.runtimes import Processes
 from events.local.kubelet.settings import Settings
 from events.local.kubelet.sources import NodeApi
 from events.local.kubelet.streams import Streaming
 from events.logs import Log
-from events.threads import in_thread
 
 Object = dict[str, Any]
 
@@ -44,6 +45,7 @@ class Node:
         self._recorder = Recorder(api, "kubelet", instance=settings.name, log=log)
         self._addresses = Addresses(settings.network)
         self._forwards = Forwards(log)
+        self._processes = Processes()
         self._workers: dict[str, PodWorker] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._parts: Parts
@@ -93,8 +95,7 @@ class Node:
         self._stopped = asyncio.Event()
         data = self._settings.data
         data.mkdir(parents=True, exist_ok=True)
-        left = await in_thread(lambda: processes.end_marked(f"{self.mark}/"), "left-over processes")
-        if left:
+        if left := await self._end_all():
             self._log.warning("Ended what an earlier node had left behind", processes=left)
         namespace = await namespaces(data) if self._settings.has_mounts else ""
         if not namespace:
@@ -104,10 +105,17 @@ class Node:
             self._api,
             Images(self._settings.images, data / "programs", None if namespace else self._settings.unmounted),
             namespace,
+            self._processes,
             self.mark,
             self._services.all,
             self._recorder.event,  # type: ignore[arg-type]  # its kinds are two texts
         )
+
+    async def _end_all(self) -> int:
+        """Real containers first: what stands beside them as processes would only be missed."""
+        engine = self._settings.engine
+        count = await engine.end(self.mark) if engine else 0
+        return count + await self._processes.end(self.mark)
 
     def _clean_up(self) -> None:
         """Folders of pods that nobody knows any more."""
@@ -130,7 +138,10 @@ class Node:
                 self._log.warning("A pod does not end; killing it", task=task.get_name())
                 task.cancel()
             await asyncio.gather(*ending, return_exceptions=True)
-        await in_thread(lambda: processes.end_marked(f"{self.mark}/"), "left-over processes")
+        try:
+            await self._end_all()
+        except EngineError as error:
+            self._log.warning("Containers may be left; `keryx down` ends them", reason=str(error))
         self._stopped.set()
 
     # ---- pods

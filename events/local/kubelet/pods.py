@@ -21,6 +21,7 @@ from events.local.kubelet.addresses import HOST
 from events.local.kubelet.containers import Container, now_text
 from events.local.kubelet.images import Images
 from events.local.kubelet.processes import Mount
+from events.local.kubelet.runtimes import Runtime
 from events.local.kubelet.settings import Settings
 from events.local.kubelet.sources import NodeApi, Sources
 from events.local.kubelet.volumes import VolumeError, Volumes
@@ -49,6 +50,7 @@ class Parts:
     api: NodeApi
     images: Images
     namespace: str
+    processes: Runtime
     mark: str
     services: Callable[[], list[Object]]
     event: Callable[[Object, str, str, str], None]
@@ -59,7 +61,7 @@ class PodWorker:
 
     def __init__(self, pod: Object, address: str, parts: Parts, host_names: str) -> None:
         self._parts, self.settings, self.images = parts, parts.settings, parts.images
-        self.namespace = parts.namespace
+        self.namespace, self.processes, self.engine = parts.namespace, parts.processes, parts.settings.engine
         self.pod, self.address = pod, address
         self.uid: str = pod["metadata"]["uid"]
         self.mark = f"{parts.mark}/{self.uid}"
@@ -133,26 +135,34 @@ class PodWorker:
     def event(self, kind: str, reason: str, message: str) -> None:
         self._parts.event(self.pod, kind, reason, message)
 
-    async def environment(self, container: Object) -> dict[str, str]:
+    async def environment(self, container: Object, *, is_contained: bool = False) -> dict[str, str]:
         metadata, spec = self.pod["metadata"], self.pod["spec"]
         lookups = await self._lookups(container)
-        found = dict(self.settings.environ) | {"HOSTNAME": spec.get("hostname") or metadata["name"]}
+        found = {} if is_contained else dict(self.settings.environ)
+        found |= {"HOSTNAME": spec.get("hostname") or metadata["name"]}
         host, _, port = self.settings.server.removeprefix("https://").rpartition(":")
         found |= {
             "KUBERNETES_SERVICE_HOST": host,
             "KUBERNETES_SERVICE_PORT": port,
             "KUBERNETES_SERVICE_PORT_HTTPS": port,
         }
-        found |= {"KERYX_POD_IP": self.address, "POD_IP": self.address, "KERYX_HOSTS": str(self._hosts_file())}
-        for volume in spec.get("volumes") or ():
-            if place := self.volumes.place(volume["name"]):
-                found[f"KERYX_VOLUME_{volume['name'].upper().replace('-', '_').replace('.', '_')}"] = str(place)
-        if self._token_folder(container) is not None:
-            found["KUBECONFIG"] = str(self.folder / "kubeconfig")
+        found |= {"KERYX_POD_IP": self.address, "POD_IP": self.address}
+        if not is_contained:
+            found |= self._of_the_machine(container)
         if spec.get("enableServiceLinks") is not False:
             services = [one for one in self._parts.services() if one["metadata"]["name"] != "kubernetes"]
             found |= environment.of_services(services, metadata["namespace"])
         return environment.of_container(self.pod, container, found, lambda kind, name: lookups.get((kind, name)))
+
+    def _of_the_machine(self, container: Object) -> dict[str, str]:
+        """Where a process finds on it what a container has in itself."""
+        found = {"KERYX_HOSTS": str(self._hosts_file())}
+        for volume in self.pod["spec"].get("volumes") or ():
+            if place := self.volumes.place(volume["name"]):
+                found[f"KERYX_VOLUME_{volume['name'].upper().replace('-', '_').replace('.', '_')}"] = str(place)
+        if self._token_folder(container) is not None:
+            found["KUBECONFIG"] = str(self.folder / "kubeconfig")
+        return found
 
     async def _lookups(self, container: Object) -> Mapping[tuple[str, str], Object | None]:
         wanted: set[tuple[str, str]] = set()

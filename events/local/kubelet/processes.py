@@ -41,7 +41,10 @@ class Mount:
 
 @dataclass(frozen=True)
 class Launch:
-    """One process. `namespace`: `root`, `user`, or empty for none; `join`: a pid whose namespaces it shares."""
+    """One process. `namespace`: `root`, `user`, or empty for none; `join`: a pid whose namespaces it shares.
+
+    What only real containers need: the image, whether `argv` begins with a command in place of its own, options.
+    """
 
     argv: Sequence[str]
     env: Mapping[str, str]
@@ -53,6 +56,14 @@ class Launch:
     """Folders of the machine that stay where they are, also below a mount."""
     join: int = 0
     tty: bool = False
+    mark: str = ""
+    """Of its container."""
+    is_beside: bool = False
+    """It is another process of a container that runs."""
+    image: str = ""
+    has_command: bool = False
+    options: Sequence[str] = ()
+    stdin: bool = False
     parent: int = field(default_factory=os.getpid)
 
     def text(self) -> bytes:

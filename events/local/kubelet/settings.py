@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from events.local.kubelet.addresses import NETWORK
+from events.local.kubelet.engines import Engine
 from events.local.kubelet.images import Image
 
 PASSED_ON = (
@@ -34,6 +35,8 @@ class Settings:
     """How often volumes that follow config maps, secrets and tokens are looked at."""
     stop_seconds: float = 10.0
     """What containers get at most when the node itself stops."""
+    engine: Engine | None = None
+    """Runs containers whose images `images` does not have; None: those are processes, too."""
     forward_ports: bool = True
     has_mounts: bool = True
     """Whether mounts are tried at all (KERYX_MOUNTS=none: not); see `unmounted` for how pods do without."""

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from events.local.apiserver.pods.kubelet import Connection, ExecOptions, LogOptions, Pod, Streams
@@ -16,6 +17,7 @@ from events.local.kubelet.containers import Container
 from events.local.kubelet.forwarding import Forwards
 from events.local.kubelet.lives import Life
 from events.local.kubelet.processes import StartError
+from events.local.kubelet.runtimes import Runtime
 from events.local.kubelet.terminals import Terminal
 
 if TYPE_CHECKING:
@@ -71,9 +73,10 @@ class Streaming:
         try:
             launch = container.launch_inside(list(options.command), tty=options.tty)
             if options.tty:
-                return await self._on_terminal(launch, streams)
+                return await self._on_terminal(container.runtime, launch, streams)
             pipe = asyncio.subprocess.PIPE
-            process = await processes.start(launch, stdin=pipe if options.stdin else None, stdout=pipe, stderr=pipe)
+            launch, stdin = replace(launch, stdin=options.stdin), pipe if options.stdin else None
+            process = await container.runtime.start(launch, stdin=stdin, stdout=pipe, stderr=pipe)
         except StartError as error:
             raise StatusError(500, "InternalError", f"cannot exec in container {options.container}: {error}") from error
         try:
@@ -94,12 +97,12 @@ class Streaming:
             feeding.cancel()
             await asyncio.gather(feeding, return_exceptions=True)
 
-    async def _on_terminal(self, launch: processes.Launch, streams: Streams) -> int:
+    async def _on_terminal(self, runtime: Runtime, launch: processes.Launch, streams: Streams) -> int:
         terminal = Terminal()
         side: list[asyncio.Task[None]] = []
         try:
             inner = terminal.inner
-            process = await processes.start(launch, stdin=inner, stdout=inner, stderr=inner)
+            process = await runtime.start(launch, stdin=inner, stdout=inner, stderr=inner)
             terminal.close_inner()
             side = [
                 asyncio.create_task(_type(terminal.write, streams)),

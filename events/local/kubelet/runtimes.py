@@ -1,0 +1,64 @@
+"""What runs containers: the contract, and processes of this machine, which keep it; `engines` does with real ones."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from typing import Protocol
+
+from events.local.kubelet import processes
+from events.local.kubelet.processes import Launch
+from events.threads import in_thread
+
+
+class Runtime(Protocol):
+    """Starts what a `Launch` says; every container is known by its mark (`node/pod/name/life/`)."""
+
+    @property
+    def scheme(self) -> str:
+        """What ids of containers begin with."""
+
+    async def start(
+        self, launch: Launch, *, stdin: int | None, stdout: int | None, stderr: int | None
+    ) -> asyncio.subprocess.Process:
+        """A process that runs as long as what was started, has its streams and ends with its code. Raises StartError.
+
+        With `launch.is_beside` it is another process of that container, else the first one of a new container.
+        """
+
+    async def signal(self, process: asyncio.subprocess.Process, mark: str, number: int) -> None:
+        """To the first process of a container; SIGKILL to all of it. One that has ended is no mistake."""
+
+    async def clear(self, process: asyncio.subprocess.Process, mark: str) -> None:
+        """The first process has ended: so does whatever else there is of the container."""
+
+    async def end(self, node: str) -> int:
+        """End all containers of a node, of an earlier life of it, too; how many processes or containers."""
+
+
+class Processes:
+    """Process groups of this machine."""
+
+    scheme = "process"
+
+    async def start(
+        self, launch: Launch, *, stdin: int | None, stdout: int | None, stderr: int | None
+    ) -> asyncio.subprocess.Process:
+        return await processes.start(launch, stdin=stdin, stdout=stdout, stderr=stderr)
+
+    async def signal(self, process: asyncio.subprocess.Process, mark: str, number: int) -> None:  # noqa: ARG002 - by pid
+        if process.returncode is not None:
+            return
+        if number == signal.SIGKILL:
+            processes.signal_group(process.pid, number)
+        else:
+            with contextlib.suppress(ProcessLookupError):
+                process.send_signal(number)
+
+    async def clear(self, process: asyncio.subprocess.Process, mark: str) -> None:
+        processes.signal_group(process.pid, signal.SIGKILL)
+        await in_thread(lambda: processes.end_marked(mark), "container end")
+
+    async def end(self, node: str) -> int:
+        return await in_thread(lambda: processes.end_marked(f"{node}/"), "left-over processes")
