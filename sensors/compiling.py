@@ -11,7 +11,7 @@ from events.errors import NotAvailable, UserError
 from events.findings import Findings
 from events.logs import Log
 from events.metrics import Metrics
-from sensors import conditions, types, validation
+from sensors import conditions, preflight, types, validation
 from sensors.base import TriggerContext
 from sensors.concurrency import Concurrency
 from sensors.decision import Recorder
@@ -71,7 +71,7 @@ class Compiler:
             subjects.subject(*topic)  # UserError now, not at each take-over
         resets = Resets(template.conditions_reset) if template.conditions_reset else None
         scope = (self._namespace, self._name, template.name)
-        health = self._health.trigger(template.name)
+        health = self._health.trigger(template.name, preflight.wanted(trigger))
         return Plan(
             name=template.name,
             pipeline=Pipeline(dependencies, condition, scope, resets, self._matches),

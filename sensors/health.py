@@ -17,9 +17,11 @@ from events import findings
 from events.errors import ActionError, BusError, CredentialError, KeryxError
 from events.findings import Findings
 from events.kube.api import KubeApi
-from events.kube.permissions import Forbidden, Missing, is_granted
+from events.kube.permissions import Forbidden, Missing, is_granted, own_account
 from events.logs import Log
+from sensors import preflight
 from sensors.checkpoint import Checkpoint
+from sensors.preflight import Wanted
 
 FAILING = "TriggerFailing"
 LAGGING = "EventsWaiting"
@@ -50,8 +52,10 @@ class Progress(Protocol):
 class TriggerHealth:
     """What is wrong with the action of one trigger."""
 
-    def __init__(self, found: Findings | None = None, name: str = "") -> None:
+    def __init__(self, found: Findings | None = None, name: str = "", wanted: Wanted | None = None) -> None:
         self._findings, self.name = found or Findings(), name
+        self.wanted = wanted
+        """What it will have to be allowed, where that is known before any event."""
         self._failures = 0
         self.missing: Missing | None = None
         """The permission that it failed for."""
@@ -65,9 +69,7 @@ class TriggerHealth:
     def failed(self, error: KeryxError, *, is_final: bool = False) -> None:
         """An attempt failed, or a firing for good. What is wrong with an event is not wrong with the trigger."""
         if isinstance(error, Forbidden):
-            self.missing = error.missing
-            advice = _advice(error.missing)
-            self._tell(findings.FORBIDDEN, f"{error}{advice}")
+            self._lacks(error.missing, str(error))
             return
         if not isinstance(error, ActionError | CredentialError):
             return
@@ -83,6 +85,14 @@ class TriggerHealth:
         self._failures, self.missing = 0, None
         self._findings.clear(findings.TRIGGERS_WORKING, self.name)
 
+    async def look_ahead(self, kube: KubeApi, namespace: str, user: str) -> None:
+        """Whether what it will do is allowed at all, before there is an event. Raises ActionError."""
+        if self.wanted is None or self.missing is not None:
+            return
+        missing = await preflight.permission(kube, self.wanted, namespace, user)
+        if not await is_granted(kube, missing):
+            self._lacks(missing, _text(missing))
+
     async def look(self, kube: KubeApi) -> bool:
         """Whether the permission that was missing is there now. Raises ActionError."""
         missing = self.missing
@@ -90,6 +100,10 @@ class TriggerHealth:
             return False
         self.succeeded()
         return True
+
+    def _lacks(self, missing: Missing, text: str) -> None:
+        self.missing = missing
+        self._tell(findings.FORBIDDEN, f"{text}{_advice(missing)}")
 
     def _tell(self, reason: str, message: str) -> None:
         self._findings.tell(findings.TRIGGERS_WORKING, self.name, reason, message)
@@ -99,16 +113,23 @@ class SensorHealth:
     """The findings of one Sensor in this process; `run` looks at what tells nothing by itself."""
 
     def __init__(
-        self, found: Findings, kube: Callable[[], KubeApi], log: Log, now: Callable[[], float] = time.time
+        self,
+        found: Findings,
+        kube: Callable[[], KubeApi],
+        log: Log,
+        now: Callable[[], float] = time.time,
+        *,
+        namespace: str = "",
     ) -> None:
+        self._namespace = namespace
         self._findings, self._kube, self._log, self._now = found, kube, log, now
         self._triggers: list[TriggerHealth] = []
         self._behind: dict[str, float] = {}
         self._has_letters = False
 
-    def trigger(self, name: str) -> TriggerHealth:
+    def trigger(self, name: str, wanted: Wanted | None = None) -> TriggerHealth:
         """Of a trigger."""
-        made = TriggerHealth(self._findings, name)
+        made = TriggerHealth(self._findings, name, wanted)
         self._triggers.append(made)
         return made
 
@@ -117,6 +138,7 @@ class SensorHealth:
         loop, letters_at = asyncio.get_running_loop(), 0.0
         self._has_letters = False
         try:
+            await self.look_ahead(own_account())
             while True:
                 await self.look_at_permissions()
                 self.look_at_lag(progress())
@@ -127,6 +149,17 @@ class SensorHealth:
                 await asyncio.sleep(LOOK_SECONDS)
         finally:
             self._forget()
+
+    async def look_ahead(self, user: str) -> None:
+        """What no event can change is looked at once, where the account is known: in a pod."""
+        for one in self._triggers if user else ():
+            try:
+                await one.look_ahead(self._kube(), self._namespace, user)
+            except KeryxError as error:  # then the first event says it
+                self._log.debug("Permissions cannot be asked for", reason=str(error))
+                continue
+            if one.missing is not None:
+                self._log.warning("A permission is missing", triggerName=one.name, reason=_text(one.missing))
 
     def _forget(self) -> None:
         """Somebody else runs the Sensor now, and knows."""
@@ -199,6 +232,10 @@ class LineProgress:
     @property
     def applied_ns(self) -> int:
         return self._checkpoint.applied.stored_ns
+
+
+def _text(missing: Missing) -> str:
+    return f"{missing}; cure: {missing.cure}"
 
 
 def _advice(missing: Missing) -> str:

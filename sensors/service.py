@@ -61,7 +61,7 @@ class SensorService:
         owner = Owner(namespace, self.name, sensor.metadata.uid or "", since, actions)
         findings = findings or Findings()
         findings.speak_for(Whose(types.KIND, namespace, self.name, sensor.metadata.uid or ""), OF_SENSORS)
-        self._health = SensorHealth(findings, clients.kube, self._log)
+        self._health = SensorHealth(findings, clients.kube, self._log, namespace=namespace)
         plans = self._plans(sensor, clients, metrics, namespace)
         said = self._on_subscribed, self._on_wait
         owners = [replace(owner, since=appeared.triggers.get(plan.name, since)) for plan in plans]

@@ -6,12 +6,18 @@ that is going) are none of these.
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import orjson
+
+from events.errors import ActionError
 from events.kube.api import KubeApi, KubeError, Object
+from events.mounted import where
 
 _DENIAL = re.compile(
     r'User "(?P<user>[^"]+)" cannot (?P<verb>[a-z*]+) resource "(?P<resource>[^"]+)"'
@@ -21,6 +27,7 @@ _ACCOUNT = re.compile(r"system:serviceaccount:([^:]+):([^:]+)")
 _NOT_NAME = re.compile(r"[^a-z0-9.-]+")
 ANONYMOUS = "system:anonymous"
 REVIEW = "authorization.k8s.io/v1"
+MOUNTED = "/var/run/secrets/kubernetes.io/serviceaccount"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,4 +105,17 @@ async def is_granted(kube: KubeApi, wanted: Missing) -> bool:
     attributes |= {"resource": plural, "subresource": part}
     review: Object = {"apiVersion": REVIEW, "kind": "SelfSubjectAccessReview", "metadata": {}}
     answer = await kube.create(review | {"spec": {"resourceAttributes": attributes}})
-    return bool((answer.get("status") or {}).get("allowed"))
+    allowed = (answer.get("status") or {}).get("allowed")
+    if not isinstance(allowed, bool):
+        raise ActionError("the API server reviews no access")
+    return allowed
+
+
+def own_account(folder: str = MOUNTED) -> str:
+    """The user that a pod is to the API server, as its token says; empty: this is no pod, or it has no token."""
+    try:
+        part = (Path(where(folder)) / "token").read_text(encoding="ascii").split(".")[1]
+        subject = orjson.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))["sub"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return ""
+    return subject if isinstance(subject, str) and _ACCOUNT.fullmatch(subject) else ""

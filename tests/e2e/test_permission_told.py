@@ -116,7 +116,10 @@ async def test_a_missing_permission_is_told_everywhere_and_its_cure_cures(tmp_pa
             objects += [thing("ServiceAccount", account, api_version="v1"), sensor(serviceAccountName=account)]
         await here.apply(*objects)
         await ready(here)
+        # Its spec alone says what it will need: that is told before anything has happened.
+        await here.until(is_forbidden, "sensor/maker")
         await post(here)
+        await refused(here)
 
         told = condition(await here.until(is_forbidden, "sensor/maker"), "TriggersWorking")["message"]
         named = [text.format(account=account) for text in MISSING]
@@ -128,6 +131,7 @@ async def test_a_missing_permission_is_told_everywhere_and_its_cure_cures(tmp_pa
         assert all(text in event["message"] for text in named), event
         assert "kubectl create rolebinding" in event["message"]
         log = await here.kubectl("logs", "-l", "sensor-name=maker", "--tail=-1")
+        log = next(line for line in log.splitlines() if "Failed to execute a trigger" in line)
         assert all(text in log for text in named), log
         assert await workflows(here) == []
 
@@ -145,6 +149,13 @@ async def test_a_missing_permission_is_told_everywhere_and_its_cure_cures(tmp_pa
         await made(here, 2)
         events = [one for one in (await here.get("events"))["items"] if one["reason"] == "Forbidden"]
         assert [one["count"] for one in events] == [1], "one for the change of state, not one for each event"
+
+
+async def refused(here: Machine) -> None:
+    """Returns once the firing has failed for good."""
+    deadline = time.monotonic() + SECONDS
+    while "permission" not in await in_pod(here, "keryx", "dlq", "list", "-o", "json"):
+        assert time.monotonic() < deadline, here.process.err[-3000:]
 
 
 async def described_event(here: Machine) -> dict[str, Any]:
