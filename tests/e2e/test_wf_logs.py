@@ -69,12 +69,12 @@ async def test_lines_of_several_pods_are_followed_until_all_have_ended(here: Mac
     await here.apply(workflow("w", loop("one", "two"), leaf(text)))
     process = await begun(here, "logs", "w", "--follow")
     assert process.stdout is not None
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(120):
         first = [(await process.stdout.readline()).decode() for _ in range(2)]
     assert {line.partition(": ")[2] for line in first} == {"one begins\n", "two begins\n"}
     assert len({line.partition(": ")[0] for line in first}) == 2
     gate.touch()
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(120):
         rest, said = await process.communicate()
     assert [line.partition(": ")[2] for line in rest.decode().splitlines()] == ["ends", "ends"], said
     assert process.returncode == 0

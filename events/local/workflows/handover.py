@@ -142,8 +142,8 @@ def _main(name: str, template: Mapping[str, Any], folders: Folders, files: dict[
         f'tee "$d/{name}.result" <"$d/{name}.out" & t=$!',
         f'"$@" >"$d/{name}.out" & c=$!',
         "trap 'kill -TERM $c 2>/dev/null' TERM INT",
-        "wait $c; code=$?",
-        "while kill -0 $c 2>/dev/null; do wait $c; code=$?; done",
+        "{ wait $c; code=$?; } 2>/dev/null",
+        "while kill -0 $c 2>/dev/null; do { wait $c; code=$?; } 2>/dev/null; done",
         "wait $t",
     ]
     if is_last:
@@ -173,8 +173,8 @@ def _sidecar(folders: Folders, mains: list[str]) -> str:
         '"$@" & c=$!',
         "trap 'kill -TERM $c 2>/dev/null' TERM INT",
         f"( until {waits}; do sleep 0.2; done; kill -TERM $c 2>/dev/null ) &",
-        "wait $c; code=$?",
-        "while kill -0 $c 2>/dev/null; do wait $c; code=$?; done",
+        "{ wait $c; code=$?; } 2>/dev/null",
+        "while kill -0 $c 2>/dev/null; do { wait $c; code=$?; } 2>/dev/null; done",
         f"if {waits}; then exit 0; fi",
         "exit $code",
     ]
