@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from support import kubectls
+from support.aws import aws
 from support.keryx import COMMAND
 from support.machine import Machine, machine
 
@@ -18,6 +20,7 @@ pytestmark = [
     pytest.mark.skipif(not kubectls.found(), reason="no kubectl on this machine"),
     pytest.mark.skipif(sys.platform != "linux", reason="the node is Linux first"),
     pytest.mark.timeout(240),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning"),
 ]
 SHELL = {"image": "busybox", "command": ["sh", "-c"]}
 
@@ -112,3 +115,41 @@ async def test_logs_are_there_when_pods_and_workflow_are_gone(here: Machine) -> 
     await wf(here, "delete", "kept")
     lines = [line.partition(": ")[2] for line in (await wf(here, "logs", "kept"))[0].splitlines()]
     assert sorted(lines) == ["one", "two", "warned", "warned"]
+
+
+async def test_artifacts_and_logs_of_a_bucket_come_back_from_it(here: Machine) -> None:
+    with aws() as server:
+        server.client("s3").create_bucket(
+            Bucket="flows", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"}
+        )
+        keys = {"accessKeySecret": {"name": "keys", "key": "a"}, "secretKeySecret": {"name": "keys", "key": "b"}}
+        s3 = {"bucket": "flows", "endpoint": server.host, "insecure": True, **keys}
+        notes = {"workflows.argoproj.io/default-artifact-repository": "main"}
+        await here.apply(
+            {
+                "apiVersion": "v1",
+                "kind": "Secret",
+                "metadata": {"name": "keys"},
+                "stringData": {"a": "test", "b": "test"},
+            },
+            {
+                "apiVersion": "v1",
+                "kind": "ConfigMap",
+                "metadata": {"name": "artifact-repositories", "annotations": notes},
+                "data": {"main": yaml.safe_dump({"archiveLogs": True, "s3": s3})},
+            },
+        )
+        made = {"artifacts": [{"name": "f", "path": "/tmp/made.txt"}]}
+        given = {"artifacts": [{"name": "f", "from": "{{steps.a.outputs.artifacts.f}}"}]}
+        steps = [[{"name": "a", "template": "write"}], [{"name": "b", "template": "read", "arguments": given}]]
+        write = {"name": "write", "outputs": made, "container": {**SHELL, "args": ["echo handed over >/tmp/made.txt"]}}
+        taken = {"artifacts": [{"name": "f", "path": "/tmp/taken.txt"}]}
+        read = {"name": "read", "inputs": taken, "container": {**SHELL, "args": ["cat /tmp/taken.txt"]}}
+        collected = {"strategy": "OnPodCompletion", "deleteDelayDuration": "0s"}
+        await here.apply(workflow("w", {"name": "main", "steps": steps}, write, read, podGC=collected))
+        await wf(here, "wait", "w")
+        stored = [one["Key"] for one in server.client("s3").list_objects_v2(Bucket="flows")["Contents"]]
+        assert sorted(one.rpartition("/")[2] for one in stored) == ["f.tgz", "main.log", "main.log"]
+        await here.until(lambda it: not it["items"], "pods", "-l", "workflows.argoproj.io/workflow")
+        lines = (await wf(here, "logs", "w"))[0].splitlines()
+        assert [line.partition(": ")[2] for line in lines] == ["handed over"]

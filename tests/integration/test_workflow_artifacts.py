@@ -13,7 +13,10 @@ from typing import Any
 
 import pytest
 import yaml
+from aiohttp import web
 from support.aws import Aws, aws
+from support.pod_player import PodPlayer
+from support.s3_front import refused, s3_front
 from support.workflow_installation import Installation, memory, named, shell, workflow
 
 from events.kube.api import KubeError, Object
@@ -284,3 +287,75 @@ async def test_a_data_template_sees_the_keys_of_a_folder(installation: Installat
     )
     assert status["phase"] == "Succeeded", status
     assert status["nodes"]["w"]["outputs"]["result"] == '["in/a.pdf!","in/deep/c.pdf!"]'
+
+
+# --- on a bad day
+
+
+def refusing(times: int, method: str, code: str = "SlowDown", status: int = 503) -> Any:
+    """The first calls of a method are refused."""
+    left = [code] * times
+
+    async def answer(request: web.Request) -> web.StreamResponse | None:
+        return refused(left.pop(), status) if request.method == method and left else None
+
+    return answer
+
+
+def one_output(tmp_path: Path, host: str) -> Object:
+    where = {"bucket": "flows", "endpoint": host, "insecure": True, "key": "o"}
+    keys = {"accessKeySecret": {"name": "keys", "key": "user"}, "secretKeySecret": {"name": "keys", "key": "password"}}
+    outputs = [{"name": "o", "path": f"{tmp_path}/o", "s3": where | keys, "archive": {"none": {}}}]
+    return shell("main", f"echo made >{tmp_path}/o", outputs={"artifacts": outputs})
+
+
+async def test_a_bucket_that_is_overloaded_for_a_moment_costs_no_step(
+    installation: Installation, server: Aws, bucket: Any, tmp_path: Path
+) -> None:
+    async with s3_front(server.url) as before:
+        before.answer = refusing(2, "PUT")
+        host = before.url.removeprefix("http://")
+        status = await installation.result(workflow("w", one_output(tmp_path, host)))
+    assert status["phase"] == "Succeeded", status
+    assert content(bucket, "o") == b"made\n"
+    assert len([one for one in before.asked if one.startswith("PUT")]) == 3
+
+
+async def test_what_is_forbidden_is_not_tried_again(
+    installation: Installation, server: Aws, bucket: Any, tmp_path: Path
+) -> None:
+    async with s3_front(server.url) as before:
+        before.answer = refusing(9, "PUT", "AccessDenied", 403)
+        status = await installation.result(workflow("w", one_output(tmp_path, before.url.removeprefix("http://"))))
+    assert status["phase"] == "Error"
+    assert "see that the keys of accessKeySecret and secretKeySecret may do this" in status["message"]
+    assert len([one for one in before.asked if one.startswith("PUT")]) == 1
+
+
+async def test_a_transfer_that_the_death_of_the_controller_cut_off_is_made_again(
+    server: Aws, bucket: Any, tmp_path: Path
+) -> None:
+    installation = Installation(memory(), tmp_path / "data")
+    await installation.api.create(SECRET)
+    arrived, gate = asyncio.Event(), asyncio.Event()
+
+    async def answer(request: web.Request) -> web.StreamResponse | None:
+        if request.method == "PUT":
+            arrived.set()
+            await gate.wait()
+        return None
+
+    installation.player = PodPlayer(installation.api)
+    async with s3_front(server.url) as before, installation.player.playing():
+        before.answer = answer
+        async with installation.controlling():
+            await installation.api.create(workflow("w", one_output(tmp_path, before.url.removeprefix("http://"))))
+            async with asyncio.timeout(60):
+                await arrived.wait()
+            found = await installation.get("Workflow", "w")
+            assert found["status"]["phase"] == "Running", "not Succeeded before its outputs are stored"
+        gate.set()
+        async with installation.controlling():
+            assert (await installation.ended("w"))["status"]["phase"] == "Succeeded"
+    assert content(bucket, "o") == b"made\n"
+    assert len(installation.player.started) == 1

@@ -7,6 +7,7 @@ import os
 import shutil
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ def unpacked(file: Path, target: Path, archive: Mapping[str, Any]) -> None:
     inside.mkdir()
     try:
         opener(file, inside)
-    except (tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, EOFError) as error:
+    except (tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise WorkflowError(f"the archive cannot be unpacked: {error}") from error
     entries = list(inside.iterdir())
     (entries[0] if len(entries) == 1 else inside).rename(target)
@@ -52,7 +53,10 @@ def _is_tgz(file: Path) -> bool:
     with file.open("rb") as opened:
         if opened.read(2) != b"\x1f\x8b":
             return False
-    return tarfile.is_tarfile(file)
+    try:
+        return tarfile.is_tarfile(file)
+    except (EOFError, OSError, zlib.error):  # gzip, but not of a tar
+        return False
 
 
 def _untar(file: Path, folder: Path) -> None:
