@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -245,8 +246,9 @@ class EventBusController:
         users = await self._users(raw)
         if users:
             text = f"its deletion waits: it is used by {', '.join(users[:5])}{' and others' if len(users) > 5 else ''}"
-            kept = [_kept(one) for one in conditions.all_of(raw)]
-            told = [Condition(one.type, one.status, one.reason, text) if one.type == DEPLOYED else one for one in kept]
+            kept = {one["type"]: _kept(one) for one in conditions.all_of(raw)}
+            before = kept.get(DEPLOYED, Condition(DEPLOYED, "False"))
+            told = list((kept | {DEPLOYED: replace(before, message=text)}).values())
             await self._tell(raw, told, (raw.get("status") or {}).get("config"))
             self._recorder.event(raw, "Warning", "StillUsed", text)
             return _WAITING

@@ -31,6 +31,8 @@ from events.problems import Problem
 from events.resources import API_VERSION
 
 J = TypeVar("J")
+NOT_RUN = "NotRun"
+"""Reason of a condition: it is valid, and this version has nothing that does it."""
 _BUS = "bus"
 _MAX_MESSAGE = 2000
 _PASSING = (408, 409, 429)
@@ -189,13 +191,23 @@ def _refused(reason: str, error: KubeError) -> Exception:
     return _Refused(Condition(DEPLOYED, "False", reason, _cut(str(error))), error)
 
 
-def provided(type_: str, reason: str, problems: Iterable[Problem], left_out: Mapping[str, str]) -> Condition:
-    """A condition about the parts of an object: True, or what is wrong, by name where one part alone is left out."""
-    problems = list(problems)
-    if not problems and not left_out:
+def provided(
+    type_: str,
+    reason: str,
+    problems: Iterable[Problem],
+    left_out: Mapping[str, str],
+    not_run: Mapping[str, str] | None = None,
+) -> Condition:
+    """A condition about the parts of an object: True, or what is wrong, by name where one part alone is left out.
+
+    `not_run`: parts that are valid, and that nothing of this version does.
+    """
+    problems, not_run = list(problems), not_run or {}
+    if not problems and not left_out and not not_run:
         return Condition(type_, "True")
-    texts = [f"{name!r} is left out: {why}" for name, why in left_out.items()]
-    return Condition(type_, "False", reason, _cut("; ".join(texts or map(str, problems))))
+    texts = [f"{name!r} is left out: {why}" for name, why in left_out.items()] or list(map(str, problems))
+    told = [f"{name!r} is not run: {why}" for name, why in not_run.items()]
+    return Condition(type_, "False", reason if texts else NOT_RUN, _cut("; ".join(texts + told)))
 
 
 def _beside(unfit: Condition) -> Condition:

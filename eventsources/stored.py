@@ -28,6 +28,15 @@ class Stored:
     problems: list[Problem] = field(default_factory=list)
     left_out: dict[str, str] = field(default_factory=dict)
     """Event -> why."""
+    not_run: dict[str, str] = field(default_factory=dict)
+    """The same for what is valid, and of a kind that this version does not run."""
+
+    @property
+    def runs_nothing(self) -> bool:
+        """Whether there is something valid, and none of it runs."""
+        return self.event_source is not None and len(self.not_run) == sum(
+            map(len, self.event_source.spec.sources.values())
+        )
 
 
 def judge(raw: dict[str, Any]) -> Stored:
@@ -55,6 +64,9 @@ def judge(raw: dict[str, Any]) -> Stored:
         spec[key] = {name: spec[key].get(name) for name in names if (key, name) not in bad}
     found.raw_spec = spec
     found.event_source = EventSource.parse(raw | {"spec": spec}, lenient=True) if bad else whole
+    for problem in validation.not_run(found.event_source):
+        if place := _where(problem, events):
+            found.not_run[place[1]] = str(problem)
     return found
 
 

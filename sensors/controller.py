@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from eventbus.dependents import DependentController, Made, provided
+from eventbus.dependents import NOT_RUN, DependentController, Made, provided
 from events.kube import carried, pods
 from events.kube.api import Object
 from events.kube.conditions import Condition
@@ -22,10 +22,16 @@ class SensorController(DependentController[Stored]):
     def judge(self, raw: Object) -> tuple[Stored, list[Condition]]:
         found = stored.judge(raw)
         dependencies = provided("DependenciesProvided", "InvalidDependencies", found.dependency_problems, {})
-        triggers = provided("TriggersProvided", "InvalidTriggers", found.trigger_problems, found.left_out)
+        triggers = provided(
+            "TriggersProvided", "InvalidTriggers", found.trigger_problems, found.left_out, found.not_run
+        )
         return found, [dependencies, triggers]
 
     def unfit(self, judged: Stored) -> Condition | None:
+        if judged.runs_nothing:
+            return Condition(
+                DEPLOYED, "False", NOT_RUN, "no trigger is of a kind that runs; TriggersProvided names them"
+            )
         if judged.sensor is not None:
             return None
         if judged.other_problems:

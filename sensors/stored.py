@@ -34,10 +34,17 @@ class Stored:
     other_problems: list[Problem] = field(default_factory=list)
     left_out: dict[str, str] = field(default_factory=dict)
     """Trigger (`#2` when it has no name) -> why."""
+    not_run: dict[str, str] = field(default_factory=dict)
+    """The same for what is valid, and of a kind that this version does not run."""
     names: set[str] = field(default_factory=set)
     """Of all triggers, also those left out."""
     knows_all: bool = True
     """Whether every trigger has a name that can be read."""
+
+    @property
+    def runs_nothing(self) -> bool:
+        """Whether there is something valid, and none of it runs."""
+        return self.sensor is not None and len(self.not_run) == len(self.sensor.spec.triggers)
 
 
 def judge(raw: dict[str, Any]) -> Stored:
@@ -68,6 +75,19 @@ def judge(raw: dict[str, Any]) -> Stored:
     if kept["triggers"]:
         found.raw_spec = spec | kept
         found.sensor = _parsed(raw, kept).sensor
+        found.not_run = _not_run(found.sensor)
+    return found
+
+
+def _not_run(sensor: Sensor | None) -> dict[str, str]:
+    """Trigger -> why nothing of this version does it."""
+    found: dict[str, str] = {}
+    for index, trigger in enumerate(sensor.spec.triggers if sensor else ()):
+        name = (trigger.template.name if trigger.template else "") or f"#{index + 1}"
+        if trigger.template and not trigger.template.kinds:
+            found[name] = f"it says nothing to do (give one of {', '.join(TRIGGERS)})"
+        for problem in validation.why_not_run(trigger):
+            found.setdefault(name, str(problem))
     return found
 
 

@@ -219,7 +219,7 @@ def _probes() -> Object:
     ready = {"path": "/readyz", "port": "metrics"}
     alive = {"path": "/healthz", "port": "metrics"}
     return {
-        "startupProbe": {"httpGet": alive, "periodSeconds": 2, "timeoutSeconds": 5, "failureThreshold": 60},
+        "startupProbe": {"httpGet": alive, "periodSeconds": 1, "timeoutSeconds": 5, "failureThreshold": 120},
         "readinessProbe": {"httpGet": ready, "periodSeconds": 5, "timeoutSeconds": 5, "failureThreshold": 3},
         "livenessProbe": {"httpGet": alive, "periodSeconds": 10, "timeoutSeconds": 5, "failureThreshold": 6},
     }

@@ -98,11 +98,13 @@ def _of_container(container: Object) -> tuple[str, str] | None:
     state, last = container.get("state") or {}, container.get("lastState") or {}
     waiting = state.get("waiting") or {}
     ended = state.get("terminated") or last.get("terminated")
+    if "running" in state and ended and not ended.get("exitCode"):
+        return None  # it was told to end, and is there again: the machine was started anew
     if ended is not None and (waiting.get("reason") or CRASHED) == CRASHED:
         return CRASHED, f"the container ends with {_end(ended)}"
-    if waiting.get("reason", "") not in _QUIET:
-        return waiting["reason"], waiting.get("message") or f"the container waits: {waiting['reason']}"
-    return None
+    if waiting.get("reason", "") in _QUIET:
+        return (PROGRESSING, waiting["message"]) if waiting.get("message") else None
+    return waiting["reason"], waiting.get("message") or f"the container waits: {waiting['reason']}"
 
 
 def _end(ended: Object) -> str:

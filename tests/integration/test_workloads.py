@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 from support import kubectls
+from support.http_target import http_target
 from support.machine import Machine, machine, shell
 
 pytestmark = [
@@ -142,3 +146,44 @@ async def test_what_is_made_by_nobody_twice_survives_a_kill_of_the_whole(here: M
     await here.start()
     await here.kubectl("rollout", "status", "deployment/web", WAIT)
     assert len((await here.get("pods"))["items"]) == 3
+
+
+async def test_a_deployment_whose_account_is_missing_says_so_and_goes_on_when_it_is_there(here: Machine) -> None:
+    template = shell("lonely", "sleep 600", policy="Always", serviceAccountName="nobody")
+    await here.apply(workload("Deployment", "lonely", template, replicas=1))
+
+    def failed(it: dict[str, Any]) -> list[dict[str, Any]]:
+        conditions = (it.get("status") or {}).get("conditions") or ()
+        return [one for one in conditions if one["type"] == "ReplicaFailure"]
+
+    [told] = failed(await here.until(failed, "deployment", "lonely"))
+    assert 'serviceaccount "nobody" not found' in told["message"]
+    assert '-" is forbidden' in told["message"], "without a name that is another one each time"
+    await here.kubectl("create", "serviceaccount", "nobody")
+    await here.kubectl("rollout", "status", "deployment/lonely", WAIT)
+    await here.until(lambda it: not failed(it), "deployment", "lonely")
+
+
+async def test_a_service_without_a_selector_leads_to_a_program_outside(here: Machine) -> None:
+    async with http_target() as target:
+        address, _, port = target.host.partition(":")
+        service = {"ports": [{"port": 9000}]}
+        names = {"name": "outside"}
+        await here.apply(
+            {"apiVersion": "v1", "kind": "Service", "metadata": names, "spec": service},
+            {
+                "apiVersion": "v1",
+                "kind": "Endpoints",
+                "metadata": names,
+                "subsets": [{"addresses": [{"ip": address}], "ports": [{"port": int(port)}]}],
+            },
+        )
+        found = await here.get("service", "outside")
+        async with aiohttp.ClientSession() as session:
+            url = f"http://{found['spec']['clusterIP']}:9000/"
+            async with asyncio.timeout(60):
+                while not target.received:
+                    with suppress(aiohttp.ClientError):
+                        async with session.get(url) as answer:
+                            assert await answer.text() == "ok"
+                    await asyncio.sleep(0.1)

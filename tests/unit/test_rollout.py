@@ -90,6 +90,11 @@ QUOTA = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "
         ),
         ([pod(phase="Running", main={"state": {"running": {}}})], "PodsNotReady", "/readyz"),
         (
+            [pod(phase="Running", main={"state": {"running": {}}, "lastState": {"terminated": {"exitCode": 0}}})],
+            "PodsNotReady",
+            "/readyz",
+        ),
+        (
             [
                 pod(
                     main=waiting("ContainerCreating"),
@@ -99,6 +104,7 @@ QUOTA = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "
             "PodsNotReady",
             "cannot start without Secret 's', ConfigMap 'c'",
         ),
+        ([pod(main=waiting("ContainerCreating", "secret s not found"))], "PodsNotReady", "pod p: secret s not found"),
         ([pod(phase="Failed", main=None)], "PodFailed", "it failed"),
         (
             [pod("a", "Running", main={"state": {"running": {}}}), pod("b", main=waiting("ErrImagePull", "no such"))],

@@ -188,3 +188,27 @@ def test_what_is_wrong_with_all_of_an_event_source_lets_nothing_run(spec: dict[s
 def test_an_event_source_without_events_is_no_problem() -> None:
     assert not source(webhook={}).problems
     assert source().event_source is not None
+
+
+def test_a_trigger_that_this_version_does_not_run_is_named_and_the_others_run() -> None:
+    payload = [{"src": {"dependencyName": "a", "dataKey": "x"}, "dest": "x"}]
+    beyond = {"template": {"name": "beyond", "kafka": {"url": "k:9092", "topic": "t", "payload": payload}}}
+    nothing = {"template": {"name": "nothing", "openwhisk": {}}}
+    found = judged(trigger("first"), beyond, nothing)
+    assert list(found.not_run) == ["beyond", "nothing"]
+    assert "does not run" in found.not_run["beyond"]
+    assert "it says nothing to do" in found.not_run["nothing"]
+    assert not found.left_out
+    assert not found.runs_nothing
+    assert judged(beyond, nothing).runs_nothing
+
+
+def test_an_event_that_this_version_does_not_run_is_named_and_the_others_run() -> None:
+    redis = {"redis": {"told": {"hostAddress": "r:6379", "channels": ["c"]}}}
+    timed = {"calendar": {"tick": {"interval": "10s"}}}
+    found = event_sources.judge({"metadata": {"name": "one", "namespace": "ns"}, "spec": redis | timed})
+    assert list(found.not_run) == ["told"]
+    assert not found.left_out
+    assert not found.runs_nothing
+    found = event_sources.judge({"metadata": {"name": "one", "namespace": "ns"}, "spec": redis})
+    assert found.runs_nothing

@@ -76,6 +76,17 @@ def test_a_rollout_that_stands_still_is_told_after_its_deadline() -> None:
     assert {one["type"]: one["status"] for one in found["conditions"]} == {"Available": "True", "Progressing": "True"}
 
 
+def test_a_deployment_says_why_its_pods_cannot_be_made() -> None:
+    failed = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": "no such account"}
+    sets = {"metadata": {"name": "web-1"}, "status": {"replicas": 0, "conditions": [failed]}}
+    found = deployments.status_of(deployment(), sets, [], NOW)
+    [told] = [one for one in found["conditions"] if one["type"] == "ReplicaFailure"]
+    assert (told["status"], told["reason"], told["message"]) == ("True", "FailedCreate", "no such account")
+    done = {"metadata": {"name": "web-1"}, "status": {"replicas": 2, "readyReplicas": 2, "availableReplicas": 2}}
+    after = deployments.status_of(deployment(**found), done, [], NOW)
+    assert "ReplicaFailure" not in [one["type"] for one in after["conditions"]]
+
+
 def pod(phase: str, index: int | None = None, *, ready: bool = False, disrupted: bool = False) -> dict[str, Any]:
     conditions = [{"type": "Ready", "status": "True", "lastTransitionTime": "2026-11-21T12:00:00Z"}] if ready else []
     conditions += [{"type": "DisruptionTarget", "status": "True"}] if disrupted else []

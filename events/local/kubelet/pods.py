@@ -283,6 +283,8 @@ class PodWorker:
                 self._write_kubeconfig()
             except (VolumeError, ActionError, OSError) as error:
                 self.event("Warning", "FailedMount", f"MountVolume.SetUp failed: {error}")
+                for one in (*self._inits, *self._mains):
+                    one.state.state = states.kept_waiting(str(error))
                 self.changed()
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(pauses.next()):

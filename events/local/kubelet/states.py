@@ -52,6 +52,11 @@ class ContainerState:
         }
 
 
+def kept_waiting(why: str) -> Object:
+    """The state of a container that cannot be made yet."""
+    return {"waiting": WAITING["waiting"] | {"message": why}}
+
+
 def terminated(
     exit_code: int,
     *,

@@ -17,6 +17,7 @@ Object = dict[str, Any]
 
 REVISION = "deployment.kubernetes.io/revision"
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+_FAILURE = "ReplicaFailure"
 _KEPT, _DEADLINE = 10, 600
 
 
@@ -212,13 +213,24 @@ def status_of(it: Object, new: Object | None, old: list[Object], now: datetime) 
         ),
         _progress(it, name, counts, now, is_complete=is_complete),
     ]
-    old_ones = (it.get("status") or {}).get("conditions") or ()
+    told = [] if is_complete else [failed for one in every if (failed := _failure(one))]
+    known = (it.get("status") or {}).get("conditions") or ()
+    old_ones = [one for one in known if told or one["type"] != _FAILURE]
     text = now.strftime("%Y-%m-%dT%H:%M:%SZ")
     return {
         "observedGeneration": it["metadata"].get("generation", 0),
         **{key: value for key, value in counts.items() if value},
-        "conditions": owned.with_times(old_ones, conditions, text),
+        "conditions": owned.with_times(old_ones, [*conditions, *told[-1:]], text),
     }
+
+
+def _failure(one: Object) -> Object | None:
+    """That pods of a set cannot be made, and why: its owner says so, too."""
+    found = (one.get("status") or {}).get("conditions") or ()
+    failed = next((it for it in found if it["type"] == _FAILURE and it["status"] == "True"), None)
+    if failed is None:
+        return None
+    return owned.condition(_FAILURE, is_true=True, reason=failed["reason"], message=failed["message"])
 
 
 def _progress(it: Object, name: str, counts: Object, now: datetime, *, is_complete: bool) -> Object:

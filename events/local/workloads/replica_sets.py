@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -37,7 +38,7 @@ class ReplicaSets:
                 pods = await self._scale(it, await self._pods.fresh(it))
             except ActionError as error:
                 failure = error
-                self._say(it, "Warning", "FailedCreate", f"Error creating: {error}")
+                self._say(it, "Warning", "FailedCreate", f"Error creating: {_alike(it, error)}")
         await status.write(self._api, it, self._status(it, pods, failure))
         if failure:
             raise failure
@@ -75,9 +76,14 @@ class ReplicaSets:
         }
         if failure:
             old = (it.get("status") or {}).get("conditions") or ()
-            said = owned.condition("ReplicaFailure", is_true=True, reason="FailedCreate", message=str(failure))
+            said = owned.condition("ReplicaFailure", is_true=True, reason="FailedCreate", message=_alike(it, failure))
             found["conditions"] = owned.with_times(old, [said], owned.now_text())
         return {key: value for key, value in found.items() if value or key in ("replicas", "observedGeneration")}
+
+
+def _alike(it: Object, failure: ActionError) -> str:
+    """What went wrong, without the name that each attempt makes up: else each would be news, and tried again for it."""
+    return re.sub(rf"\b({re.escape(it['metadata']['name'])}-)[a-z0-9]{{5}}\b", r"\1", str(failure))
 
 
 def _counted(pods: list[Object]) -> list[Object]:
