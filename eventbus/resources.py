@@ -294,7 +294,7 @@ class JetStreamObjects:
             "ports": [_port("client", 4222), _port("cluster", 6222), _port("monitor", 8222)],
             "volumeMounts": [*_CONFIGURED, {"name": data, "mountPath": "/data/jetstream"}],
             "startupProbe": _probe("/healthz", periodSeconds=1, failureThreshold=300),
-            "livenessProbe": _probe("/", periodSeconds=30),
+            "livenessProbe": _probe("/healthz?js-enabled-only=true", periodSeconds=10),
             "readinessProbe": _probe("/healthz", periodSeconds=5),
             "lifecycle": {"preStop": {"exec": {"command": stop}}},
         }

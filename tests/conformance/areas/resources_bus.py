@@ -133,7 +133,7 @@ def as_upstreams(one: dict[str, Any], jetstream: Any) -> dict[str, Any]:
 
 
 def without_additions(template: Any, jetstream: Any) -> None:
-    """Row C11 (security, requests), row "nodes apart", row "config-checksum"."""
+    """Row C11 (bus: security, requests, liveness), row "nodes apart", row "config-checksum"."""
     assert re.fullmatch("[0-9a-f]{64}", template["metadata"]["annotations"].pop("config-checksum"))
     spec = template["spec"]
     is_ours = jetstream.security_context is None
@@ -156,6 +156,10 @@ def without_additions(template: Any, jetstream: Any) -> None:
         assert container.pop("terminationMessagePolicy") == "FallbackToLogsOnError"
         if given is None or not given.resources:
             assert container.pop("resources") == REQUESTED[container["name"]]
+        if container["name"] == "main":
+            asked = container["livenessProbe"]["httpGet"]
+            assert asked["path"] == "/healthz?js-enabled-only=true"
+            asked["path"] = "/"
 
 
 def settings(text: str) -> list[str]:
