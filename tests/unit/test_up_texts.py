@@ -118,17 +118,24 @@ def test_more_news_than_a_screen_can_show_are_counted() -> None:
     assert said[12:] == ["… and 88 more"]
 
 
+TAKEN = (
+    "localhost:4222 leads to pod n/q, which was first; localhost:12000 is not to be had: in use;"
+    " the pod itself listens on 127.64.0.2"
+)
+
+
 def test_status_counts_and_names_what_needs_a_person() -> None:
-    blocked = pod(
-        "Running", conditions=[*READY, {"type": "LocalhostPorts", "status": "False", "message": "12000: taken"}]
+    blocked = pod("Running", conditions=[*READY, {"type": "LocalhostPorts", "status": "False", "message": TAKEN}])
+    rows = list(
+        status.told([ours(("Deployed", "False", "no bus")), blocked, blocked, pod("Failed", message="evicted")])
     )
-    rows = list(status.told([ours(("Deployed", "False", "no bus")), blocked, pod("Failed", message="evicted")]))
     assert rows == [
         ("sensors", "1 not ready"),
-        ("pods", "1 ready, 1 failed"),
+        ("pods", "2 ready, 1 failed"),
         ("waits", "sensor n/s: no bus"),
         ("failed", "pod n/p: evicted"),
-        ("localhost", "pod n/p: 12000: taken"),
+        ("localhost", "4222 leads to pod n/q, which was first; asked for by pod n/p and 1 more"),
+        ("localhost", "12000 is not to be had: in use; asked for by pod n/p and 1 more"),
     ]
 
 

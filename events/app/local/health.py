@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
@@ -19,6 +20,7 @@ KINDS: Mapping[str, str] = {
 """What people look at, and in this order."""
 _SOON = ("ContainerCreating", "PodInitializing")
 PORTS = "LocalhostPorts"
+_REFUSED = re.compile(r"localhost:(\d+) ([^;]+)")
 
 
 class Health(NamedTuple):
@@ -94,12 +96,12 @@ def _ended(status: Object) -> str:
     return ""
 
 
-def ports(pod: Object) -> str:
-    """What a pod says of ports of localhost that it did not get; empty when it got them."""
+def ports(pod: Object) -> list[tuple[int, str]]:
+    """The ports of localhost that a pod did not get, and why, as its condition says."""
     for one in (pod.get("status") or {}).get("conditions") or ():
         if one.get("type") == PORTS and one.get("status") == "False":
-            return str(one.get("message") or one.get("reason") or "taken")
-    return ""
+            return [(int(port), why) for port, why in _REFUSED.findall(str(one.get("message")))]
+    return []
 
 
 def name_of(obj: Object) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import shutil
 import sys
 from pathlib import Path
@@ -52,11 +51,7 @@ def table(*, is_whole: bool = True) -> list[Image]:
         Image(("argoproj/argosay", "*/argosay"), ("argosay",), programs=argosay),
         Image(("curlimages/curl", "*/curlimages/curl"), ("curl",)),
     ]
-    rows = [ours, *(others if is_whole else ())]
-    with contextlib.suppress(KeryxError):
-        server, _ = find_server()
-        programs = {"nats-server": (*_PLAIN, str(folder / "nats.py"), str(server))}
-        rows.append(Image(("nats", "*/nats", "*/nats-server"), ("nats-server",), programs=programs))
+    rows = [ours, *(others if is_whole else ()), _bus(folder)]
     reloader = {"nats-server-config-reloader": (*_PLAIN, str(folder / "nats_reloader.py"))}
     rows.append(Image(("*/nats-server-config-reloader",), ("nats-server-config-reloader",), programs=reloader))
     # What it is told to do is no concern of who does nothing.
@@ -65,5 +60,15 @@ def table(*, is_whole: bool = True) -> list[Image]:
     return rows
 
 
+def _bus(folder: Path) -> Image:
+    """The nats-server of this machine; where there is none, the pods of buses say so."""
+    try:
+        server, _ = find_server()
+    except KeryxError as error:
+        return Image(_BUS, refusal=str(error))
+    return Image(_BUS, ("nats-server",), programs={"nats-server": (*_PLAIN, str(folder / "nats.py"), str(server))})
+
+
+_BUS = ("nats", "*/nats", "*/nats-server")
 _IDLE = ("prometheus-nats-exporter",)
 """What reads numbers that this machine serves itself."""

@@ -15,7 +15,8 @@ from events.app.local import layout
 from events.errors import UserError
 from events.local.kubelet import processes
 
-_LEAST_BYTES = 64 * 2**20
+LEAST_BYTES = 64 * 2**20
+"""Of free disk, to start."""
 _LONGEST_LOG = 10 * 2**20
 _OURS = ("apiserver", "node", "volumes", "workflows", "credentials")
 _FILES = ("kubeconfig", "admin.kubeconfig", "port", "runtime", "state.json", layout.FILE, "up.log", "up.log.1")
@@ -75,8 +76,8 @@ class Place:
         try:
             self.data.mkdir(mode=0o700, parents=True, exist_ok=True)
             free = shutil.disk_usage(self.data).free
-            if free < _LEAST_BYTES:
-                cure = f"free at least {_LEAST_BYTES >> 20} MiB"
+            if free < LEAST_BYTES:
+                cure = f"free at least {LEAST_BYTES >> 20} MiB"
                 raise UserError(f"the disk of {self.data} is full: {free >> 20} MiB are left", cure=cure)
             layout.check(self.data)
             self._turn_log()
@@ -94,10 +95,13 @@ class Place:
     # ---- who runs
 
     def write(self, state: State) -> None:
-        """As it is now."""
+        """As it is now. Raises UserError."""
         fresh = self.data / "state.new"
-        fresh.write_text(json.dumps(asdict(state)))
-        fresh.replace(self.data / "state.json")
+        try:
+            fresh.write_text(json.dumps(asdict(state)))
+            fresh.replace(self.data / "state.json")
+        except OSError as error:
+            raise UserError(f"{fresh} cannot be written: {error.strerror}") from error
 
     def state(self) -> State | None:
         """Who runs; None when nobody does, whatever a former one left behind."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from events.app.local import health
-from events.app.local.place import Place, State
+from events.app.local.place import LEAST_BYTES, Place, State
 from events.errors import ActionError, KeryxError
 from events.kube.api import KubeError
 from events.kube.client import KubeClient
@@ -65,6 +65,8 @@ def _running(place: Place, state: State) -> Iterator[Row]:
     with contextlib.suppress(OSError):
         free = shutil.disk_usage(place.data).free
         yield "data", f"{place.data.absolute()} ({_bytes(free)} free on its disk)"
+        if free < LEAST_BYTES:
+            yield "disk", "full: what is written is refused until there is room; it goes on by itself then"
     marks = [f"{processes.mark_of(place.data.absolute() / 'node')}/"]
     yield "processes", f"{len(processes.marked(marks))} of pods"
     for note in state.notes:
@@ -111,9 +113,18 @@ def told(objects: Sequence[Object]) -> Iterator[Row]:
         yield health.of(one).word, f"{health.name_of(one)}: {health.of(one).reason}"
     if len(bad) > _MOST:
         yield "", f"and {len(bad) - _MOST} more"
+    yield from _ports(objects)
+
+
+def _ports(objects: Sequence[Object]) -> Iterator[Row]:
+    """Ports of localhost that not everybody has who asked for them, each once."""
+    wanting: dict[tuple[int, str], list[str]] = {}
     for one in objects:
-        if one["kind"] == "Pod" and (why := health.ports(one)):
-            yield "localhost", f"{health.name_of(one)}: {why}"
+        for port, why in health.ports(one) if one["kind"] == "Pod" else ():
+            wanting.setdefault((port, why), []).append(health.name_of(one))
+    for (port, why), pods in sorted(wanting.items()):
+        others = f" and {len(pods) - 1} more" if len(pods) > 1 else ""
+        yield "localhost", f"{port} {why}; asked for by {pods[0]}{others}"
 
 
 def _counts(counted: Counter[health.Word]) -> str:

@@ -23,7 +23,7 @@ from events.app.local.admission import Admission
 from events.app.local.leases import Leases
 from events.app.local.place import Place, State
 from events.app.local.steps import Steps
-from events.errors import KeryxError
+from events.errors import KeryxError, UserError
 from events.kube.api import KubeApi
 from events.kube.client import KubeClient
 from events.local.apiserver.access import kubeconfig
@@ -98,7 +98,7 @@ async def run(options: Options, watcher: Watcher) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     place = Place(options.data.absolute())
-    notes = [note for note in (limits.raise_open_files(), await in_thread(_bus_server, "nats-server")) if note]
+    notes = [note for note in (limits.raise_open_files(), await in_thread(bus_server, "nats-server")) if note]
     for note in notes:
         log.warning(note)
     place.check()
@@ -113,12 +113,14 @@ async def run(options: Options, watcher: Watcher) -> int:
         machine = Machine(options, place, state, watcher, notes, log)
         try:
             await machine.run(stopping)
+        except OSError as error:  # of the disk, of open files: nothing that a traceback would explain
+            raise UserError(f"it cannot go on: {error.strerror or error}", path=str(error.filename or "")) from error
         finally:
             place.clear()
     return 0
 
 
-def _bus_server() -> str:
+def bus_server() -> str:
     """What to say when there is no nats-server. Blocks."""
     try:
         find_server()

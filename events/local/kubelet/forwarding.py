@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -181,7 +182,8 @@ class Forwards:
         try:
             server = await asyncio.start_server(serve, LOCALHOST, claim.port)
         except OSError as error:
-            return f"localhost:{claim.port} is not to be had: {error.strerror}"
+            why = "another program listens there" if error.errno == errno.EADDRINUSE else error.strerror
+            return f"localhost:{claim.port} is not to be had: {why}"
         if self._claimants.get(uid) is not claimant:  # gone meanwhile
             server.close()
             return ""

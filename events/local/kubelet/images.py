@@ -34,6 +34,8 @@ class Image:
     programs: Mapping[str, Sequence[str]] = field(default_factory=dict)
     env: Mapping[str, str] = field(default_factory=dict)
     """`$(NAME)` sees the environment that the container has anyway, such as `$(POD_IP)`."""
+    refusal: str = ""
+    """Why it cannot run on this machine."""
 
 
 def name_of(reference: str) -> str:
@@ -101,6 +103,8 @@ class Images:
         return Chosen([*command, *arguments], "", {}, is_known=False)
 
     def _of_row(self, row: Image, folder: Path, command: list[str], arguments: list[str], image: str) -> Chosen:
+        if row.refusal:
+            raise PullError(f'what stands in for the image "{image}" cannot run here: {row.refusal}')
         given = [*command, *arguments]
         argv = given if command else [*row.entrypoint, *(arguments or row.command)]
         if not argv:
