@@ -28,26 +28,27 @@ class Machine:
     def __init__(self, directory: Path, *arguments: str) -> None:
         self.data, self.home = directory / "data", directory
         self.kubeconfig = self.data / "kubeconfig"
+        self.command, self.seconds = KUBECTL, SECONDS
         self.process = Keryx(directory, "up", "--data", str(self.data), *arguments)
 
     async def start(self) -> None:
         """Returns once it is ready."""
         self.kubeconfig.unlink(missing_ok=True)
         self.process.start()
-        await until(self.kubeconfig.exists, SECONDS, lambda: self.process.err)
+        await until(self.kubeconfig.exists, self.seconds, lambda: self.process.err)
 
     async def begin(self, *arguments: str) -> asyncio.subprocess.Process:
         """A kubectl that runs."""
         pipe = asyncio.subprocess.PIPE
         environment = {"HOME": str(self.home), "PATH": "/usr/bin:/bin", "KUBECONFIG": str(self.kubeconfig)}
         return await asyncio.create_subprocess_exec(
-            str(KUBECTL), *arguments, stdin=pipe, stdout=pipe, stderr=pipe, env=environment
+            str(self.command), *arguments, stdin=pipe, stdout=pipe, stderr=pipe, env=environment
         )
 
     async def run(self, *arguments: str, stdin: str = "") -> tuple[int | None, str, str]:
         """Exit code, stdout, stderr."""
         process = await self.begin(*arguments)
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(self.seconds):
             out, err = await process.communicate(stdin.encode())
         return process.returncode, out.decode(), err.decode()
 
@@ -66,7 +67,7 @@ class Machine:
 
     async def until(self, is_so: Callable[[dict[str, Any]], Any], *what: str) -> dict[str, Any]:
         """The object once it is so."""
-        deadline = time.monotonic() + SECONDS
+        deadline = time.monotonic() + self.seconds
         while True:
             found = await self.get(*what)
             if is_so(found):
