@@ -237,3 +237,32 @@ async def test_archived_workflows_are_listed_shown_resubmitted_retried_and_forgo
     assert again != name
     assert await machine.wf("archive", "delete", uid) == f"Archived workflow '{uid}' deleted\n"
     assert "the archive has no workflow" in await machine.wf("archive", "get", uid, code=2)
+
+
+async def test_those_that_a_selector_means_are_stopped_and_the_ended_ones_left_alone(machine: Machine) -> None:
+    obj = {**HELLO, "metadata": {"generateName": "hello-", "labels": {"group": "one"}}}
+    names = [(await machine.wf("submit", machine.file(obj), "-o", "name")).strip() for _ in range(2)]
+    for name in names:
+        await machine.until(name, "ǁ ask")
+    await machine.wf("terminate", names[0])
+    await machine.until(names[0], "Finished:")
+    assert await machine.wf("stop", "-l", "group=one", "--dry-run") == f"workflow {names[1]} stopped (dry-run)\n"
+    assert await machine.wf("stop", "-l", "group=one") == f"workflow {names[1]} stopped\n"
+    await machine.until(names[1], "Stopped with strategy 'Stop'")
+    assert "no workflow is named" in await machine.wf("stop", code=2)
+
+
+async def test_artifacts_are_copied_from_the_local_store(machine: Machine, tmp_path: Path) -> None:
+    outputs = {"artifacts": [{"name": "o", "path": str(tmp_path / "made.txt"), "archive": {"none": {}}}]}
+    container = {"image": "busybox", "command": ["sh", "-c"], "args": [f"echo made >{tmp_path}/made.txt"]}
+    leaf = {"name": "main", "container": container, "outputs": outputs}
+    obj = {**HELLO, "spec": {"entrypoint": "main", "templates": [leaf]}}
+    name = (await machine.wf("submit", machine.file(obj), "-o", "name")).strip()
+    await machine.wf("wait", name)
+    target = tmp_path / "copies" / "default" / name / name / "outputs" / "o" / "made.txt"
+    assert await machine.wf("cp", name, str(tmp_path / "copies")) == f"{target}\n"
+    assert target.read_text() == "made\n"
+    await machine.wf("cp", name, str(tmp_path / "flat"), "--path", "{artifactName}", "--artifact-name", "o")
+    assert (tmp_path / "flat" / "o" / "made.txt").exists()
+    assert "has no such artifact" in await machine.wf("cp", name, str(tmp_path), "--artifact-name", "p", code=2)
+    assert "cannot be filled" in await machine.wf("cp", name, str(tmp_path), "--path", "{what}", code=2)

@@ -12,6 +12,7 @@ from events.app.cli.guard import guarded, note, show
 from events.app.cli.wf_options import (
     Chosen,
     Data,
+    DryRun,
     Everywhere,
     Follow,
     Kubeconfig,
@@ -214,7 +215,8 @@ def suspend(names: Names, namespace: Namespace = "", kubeconfig: Kubeconfig = No
     from events.app.workflows import commands
 
     return commands.run(
-        common(kubeconfig, namespace), lambda one: commands.each(one, names, one.suspend, "suspended", show)
+        common(kubeconfig, namespace),
+        lambda one: commands.each(one, commands.Several(names), one.suspend, "suspended", show),
     )
 
 
@@ -232,38 +234,74 @@ def resume(
 
     return commands.run(
         common(kubeconfig, namespace),
-        lambda one: commands.each(one, names, lambda name: one.resume(name, selector, message), "resumed", show),
+        lambda one: commands.each(
+            one, commands.Several(names), lambda name: one.resume(name, selector, message), "resumed", show
+        ),
     )
 
 
 @app.command("stop")
 @guarded
 def stop(
-    names: Names,
+    names: SomeNames = None,
     selector: Selector = "",
     message: Message = "",
+    labels: Chosen = "",
     namespace: Namespace = "",
     kubeconfig: Kubeconfig = None,
+    *,
+    dry_run: DryRun = False,
 ) -> int:
-    """End Workflows; their exit handlers run. With a selector: end suspended steps."""
+    """End Workflows; their exit handlers run. With a node field selector: end suspended steps."""
     from events.app.workflows import commands
 
+    wanted = commands.Several(names or [], labels, dry_run)
     return commands.run(
         common(kubeconfig, namespace),
-        lambda one: commands.each(one, names, lambda name: one.stop(name, selector, message), "stopped", show),
+        lambda one: commands.each(one, wanted, lambda name: one.stop(name, selector, message), "stopped", show),
     )
 
 
 @app.command("terminate")
 @guarded
-def terminate(names: Names, namespace: Namespace = "", kubeconfig: Kubeconfig = None) -> int:
+def terminate(
+    names: SomeNames = None,
+    labels: Chosen = "",
+    namespace: Namespace = "",
+    kubeconfig: Kubeconfig = None,
+    *,
+    dry_run: DryRun = False,
+) -> int:
     """End Workflows at once, without exit handlers."""
     from events.app.workflows import commands
 
+    wanted = commands.Several(names or [], labels, dry_run)
     return commands.run(
         common(kubeconfig, namespace),
-        lambda one: commands.each(one, names, lambda name: one.shut_down(name, "Terminate"), "terminated", show),
+        lambda one: commands.each(one, wanted, lambda name: one.shut_down(name, "Terminate"), "terminated", show),
     )
+
+
+@app.command("cp")
+@guarded
+def cp(
+    name: Annotated[str, typer.Argument(metavar="WORKFLOW")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", file_okay=False)],
+    node_id: Annotated[str, typer.Option(help="Of one node alone.")] = "",
+    template_name: Annotated[str, typer.Option(help="Of nodes of this template alone.")] = "",
+    artifact_name: Annotated[str, typer.Option(help="Those of this name alone.")] = "",
+    path: Annotated[
+        str, typer.Option(help="Where they go below DIR; empty: a folder per namespace, workflow, node and name.")
+    ] = "",
+    namespace: Namespace = "",
+    kubeconfig: Kubeconfig = None,
+    data: Data = None,
+) -> int:
+    """Copy output artifacts here."""
+    from events.app.workflows import commands, copying
+
+    wanted = copying.Wanted(node_id, template_name, artifact_name, path or copying.PATH)
+    return commands.run(common(kubeconfig, namespace, data), lambda one: copying.copy(one, name, folder, wanted, show))
 
 
 @app.command("retry")

@@ -45,6 +45,7 @@ Status = Annotated[str, typer.Option(help="Such as Running,Failed.")]
 Prefix = Annotated[str, typer.Option(help="Names that begin so.")]
 Older = Annotated[str, typer.Option(help="That ended so long ago: 2h, 7d.")]
 Since = Annotated[str, typer.Option(help="Created since: 2h, 7d.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say which are meant.")]
 Chosen = Annotated[str, typer.Option("--selector", "-l", help="A selector of labels.")]
 
 

@@ -212,20 +212,33 @@ async def list_all(
     return 0
 
 
+@dataclass(frozen=True)
+class Several:
+    """Workflows by name, and by a selector of labels; `is_dry`: only say which."""
+
+    names: list[str]
+    selector: str = ""
+    is_dry: bool = False
+
+
 async def each(
     session: Session,
-    several: list[str],
+    wanted: Several,
     act: Callable[[str], Awaitable[Any]],
     done: str,
     say: Callable[[str], None],
 ) -> int:
-    """One operation on each, with a line for it."""
-    if not several:
-        raise UserError("no workflow is named", cure="give names, or @latest")
-    for name in several:
-        real = (await session.get(name))["metadata"]["name"]
-        await act(real)
-        say(f"workflow {real} {done}")
+    """One operation on each, with a line for it; those that a selector means and that have ended are left out."""
+    if not wanted.names and not wanted.selector:
+        raise UserError("no workflow is named", cure="give names, @latest, or -l SELECTOR")
+    chosen = [(await session.get(name))["metadata"]["name"] for name in wanted.names]
+    if wanted.selector:
+        found = await session.list(selector=wanted.selector)
+        chosen += [one["metadata"]["name"] for one in found if (one.get("status") or {}).get("phase") not in _FINAL]
+    for name in chosen:
+        if not wanted.is_dry:
+            await act(name)
+        say(f"workflow {name} {done}{' (dry-run)' if wanted.is_dry else ''}")
     return 0
 
 
