@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
-from aiohttp import web
+from aiohttp import BasicAuth, web
 from support.aws import Aws, aws
 from support.pod_player import PodPlayer
 from support.s3_front import refused, s3_front
@@ -287,6 +287,100 @@ async def test_a_data_template_sees_the_keys_of_a_folder(installation: Installat
     )
     assert status["phase"] == "Succeeded", status
     assert status["nodes"]["w"]["outputs"]["result"] == '["in/a.pdf!","in/deep/c.pdf!"]'
+
+
+# --- URLs
+
+
+class Site:
+    """A web server with files, for those who know the password."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {}
+        self.failing = 0
+        self.url = ""
+
+    async def handle(self, request: web.Request) -> web.Response:
+        given = request.headers.get("Authorization", "")
+        if not given or BasicAuth.decode(given) != BasicAuth("test", "test") or request.headers.get("X-Who") != "me":
+            return web.Response(status=401)
+        if self.failing:
+            self.failing -= 1
+            return web.Response(status=503)
+        if request.method == "PUT":
+            self.files[request.path] = await request.read()
+            return web.Response(status=201)
+        found = self.files.get(request.path)
+        return web.Response(status=404) if found is None else web.Response(body=found)
+
+
+@pytest.fixture
+async def site() -> AsyncIterator[Site]:
+    found = Site()
+    application = web.Application()
+    application.router.add_route("*", "/{path:.*}", found.handle)
+    runner = web.AppRunner(application)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    found.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    yield found
+    await runner.cleanup()
+
+
+LOGIN = {"usernameSecret": {"name": "keys", "key": "user"}, "passwordSecret": {"name": "keys", "key": "password"}}
+
+
+def behind(site: Site, path: str, **auth: Any) -> Object:
+    headers = [{"name": "X-Who", "value": "me"}]
+    return {"url": f"{site.url}/{path}", "headers": headers, "auth": {"basicAuth": auth or LOGIN}}
+
+
+async def test_artifacts_are_got_from_urls_and_put_there(
+    installation: Installation, site: Site, tmp_path: Path
+) -> None:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+        info = tarfile.TarInfo("inside.txt")
+        info.size = 4
+        archive.addfile(info, io.BytesIO(b"data"))
+    site.files, site.failing = {"/packed": buffer.getvalue(), "/plain": b"plain"}, 1
+    names = ("packed", "plain")
+    inputs = [{"name": name, "path": f"{tmp_path}/{name}", "http": behind(site, name)} for name in names]
+    inputs.append({"name": "never", "path": f"{tmp_path}/never", "http": behind(site, "no"), "optional": True})
+    output = {"name": "o", "path": f"{tmp_path}/o", "http": behind(site, "made"), "archive": {"none": {}}}
+    text = f"cd {tmp_path}; test ! -e never; cat packed plain >o"
+    write = shell("write", text, inputs={"artifacts": inputs}, outputs={"artifacts": [output]})
+    read = shell("read", f"cat {tmp_path}/again", inputs={"artifacts": [{"name": "o", "path": f"{tmp_path}/again"}]})
+    given = {"artifacts": [{"name": "o", "from": "{{steps.a.outputs.artifacts.o}}"}]}
+    steps = [[{"name": "a", "template": "write"}], [{"name": "b", "template": "read", "arguments": given}]]
+    status = await installation.result(workflow("w", {"name": "main", "steps": steps}, write, read))
+    assert status["phase"] == "Succeeded", status
+    assert site.files["/made"] == b"dataplain"
+    assert (tmp_path / "again").read_bytes() == b"dataplain"
+
+
+@pytest.mark.parametrize(
+    ("path", "auth", "says"),
+    [
+        ("no", LOGIN, "/no does not exist (see that the key is right"),
+        ("plain", {"usernameSecret": LOGIN["usernameSecret"]}, "401 Unauthorized (see usernameSecret"),
+    ],
+)
+async def test_a_url_that_answers_no_is_an_error_of_the_node(
+    installation: Installation, site: Site, tmp_path: Path, path: str, auth: Object, says: str
+) -> None:
+    given = {"name": "i", "path": f"{tmp_path}/i", "http": behind(site, path, **auth)}
+    status = await installation.result(workflow("w", shell("main", "true", inputs={"artifacts": [given]})))
+    assert status["phase"] == "Error"
+    assert says in status["message"]
+
+
+async def test_an_artifact_of_artifactory_is_one_behind_a_url(
+    installation: Installation, site: Site, tmp_path: Path
+) -> None:
+    given = {"name": "i", "path": f"{tmp_path}/i", "artifactory": {"url": f"{site.url}/x", **LOGIN}}
+    status = await installation.result(workflow("w", shell("main", "true", inputs={"artifacts": [given]})))
+    assert "401 Unauthorized" in status["message"]  # it lacks the header, and so was asked with the password
 
 
 # --- on a bad day

@@ -261,7 +261,7 @@ def test_an_output_has_a_key_and_a_bucket(artifact: dict[str, Any], key: str, bu
     assert found.bucket is None or found.bucket.endpoint == "h:1"
 
 
-@pytest.mark.parametrize("kind", ["gcs", "azure", "oss", "hdfs", "artifactory", "plugin"])
+@pytest.mark.parametrize("kind", ["gcs", "azure", "oss", "hdfs", "plugin"])
 def test_other_kinds_of_storage_are_refused_with_the_reason(kind: str) -> None:
     with pytest.raises(WorkflowError, match=f"artifacts of {kind} are not available here; use s3"):
         locations.of_output({"name": "o", "path": "/o"}, {kind: {}})

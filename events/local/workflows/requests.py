@@ -18,12 +18,13 @@ SecretValue = Callable[[str, str], Awaitable[str]]
 DEADLINE = 600.0
 """Seconds that a request without timeoutSeconds may take; ours."""
 MOST = 8 * 1024 * 1024
+_NO_PLUGIN = "no plugin executed the template (executor plugins are not available here)"
 
 
 async def ask(session: aiohttp.ClientSession, template: Mapping[str, Any], secret: SecretValue) -> Object:
     """Phase, message and outputs of the node. Never raises for what the other side does."""
     if template.get("plugin") is not None:
-        return {"phase": phases.FAILED, "message": "no plugin executed the template", "outputs": {}}
+        return {"phase": phases.FAILED, "message": _NO_PLUGIN, "outputs": {}}
     wanted = template["http"]
     try:
         async with _deadline(wanted):

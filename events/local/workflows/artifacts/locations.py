@@ -25,7 +25,7 @@ _OTHERS: Mapping[str, str] = {
     "oss": "use s3 with the S3 endpoint of the region",
     "azure": "use s3 and a gateway before the container",
     "hdfs": "use s3",
-    "artifactory": "use s3, or http for inputs",
+    "artifactory": "as a repository; use s3, or give artifacts an artifactory.url of their own",
     "plugin": "use s3",
 }
 
@@ -61,14 +61,30 @@ class Bucket:
 
 
 @dataclass(frozen=True)
+class Web:
+    """A URL that is got and put, with who asks."""
+
+    url: str
+    headers: tuple[tuple[str, str], ...] = ()
+    user: Secret | None = None
+    password: Secret | None = None
+
+
+@dataclass(frozen=True)
 class Location:
-    """A key of a bucket; without one, of the local store."""
+    """A key of a bucket, or a URL; without either, a key of the local store."""
 
     key: str
     bucket: Bucket | None = None
+    web: Web | None = None
+
+    @property
+    def is_local(self) -> bool:
+        """Whether pods reach it by themselves."""
+        return self.bucket is None and self.web is None
 
     def __str__(self) -> str:
-        return f"key '{self.key}' of {self.bucket or 'the local store'}"
+        return self.web.url if self.web else f"key '{self.key}' of {self.bucket or 'the local store'}"
 
 
 def bucket_of(fields: Fields) -> Bucket | None:
@@ -99,6 +115,26 @@ def bucket_of(fields: Fields) -> Bucket | None:
 
 def _secret(fields: Fields | None) -> Secret | None:
     return Secret(str(fields.get("name", "")), str(fields.get("key", ""))) if fields else None
+
+
+def web_of(artifact: Fields) -> Web | None:
+    """The URL of an `http` or `artifactory` location. WorkflowError for a way to log in that is not available."""
+    fields = artifact.get("http") or artifact.get("artifactory") or {}
+    if not fields.get("url"):
+        return None
+    auth = fields.get("auth") or {}
+    for way in ("oauth2", "clientCert"):
+        if auth.get(way):
+            raise WorkflowError(
+                f"artifact {artifact.get('name', '')}: http.auth.{way} is not available here; use basicAuth"
+            )
+    basic = {**fields, **(auth.get("basicAuth") or {})}
+    return Web(
+        str(fields["url"]),
+        tuple((str(one.get("name", "")), str(one.get("value", ""))) for one in fields.get("headers") or ()),
+        _secret(basic.get("usernameSecret")),
+        _secret(basic.get("passwordSecret")),
+    )
 
 
 # --- repositories
@@ -176,7 +212,9 @@ def refuse(artifact: Fields, what: str) -> None:
 
 
 def of_input(artifact: Fields, place: Fields) -> Location | None:
-    """Where an input comes from; None for one that is not in S3 or the local store. `place` is archiveLocation."""
+    """Where an input comes from; None for one that is in no store. `place` is archiveLocation."""
+    if web := web_of(artifact):
+        return Location(_last(web), web=web)
     refuse(artifact, "input artifact")
     fields = artifact.get("s3") or {}
     if not fields.get("key"):
@@ -195,11 +233,17 @@ def located(fields: Fields, place: Fields) -> Location:
 
 def of_output(artifact: Fields, place: Fields) -> Location:
     """Where an output goes."""
+    if web := web_of(artifact):
+        return Location(_last(web), web=web)
     refuse(artifact, "output artifact")
     fields = dict(artifact.get("s3") or {})
     if not fields.get("key"):
         fields["key"] = f"{prefix_of(place)}/{file_name(artifact)}"
     return located(fields, place)
+
+
+def _last(web: Web) -> str:
+    return PurePosixPath(web.url.partition("?")[0]).name
 
 
 def prefix_of(place: Fields) -> str:
@@ -219,5 +263,7 @@ def stored(artifact: Fields, location: Location) -> Object:
     """The output artifact as the status has it: its key alone, where its bucket is the repository's."""
     names = ("name", "path", "globalName", "archive", "artifactGC")
     kept = {name: artifact[name] for name in names if name in artifact}
+    if location.web is not None:
+        return kept | {kind: artifact[kind] for kind in ("http", "artifactory") if artifact.get(kind)}
     fields = artifact.get("s3") or {}
     return {**kept, "s3": {**(fields if fields.get("bucket") else {}), "key": location.key}}

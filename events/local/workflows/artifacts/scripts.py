@@ -1,7 +1,8 @@
 """The lines of a pod's script that bring artifacts in and take them out: plain `sh`, and `tar`. Pure.
 
-What lies in the local store is read and written by the pod itself. What lies in a bucket, and zips, whoever carries
-out the Workflow fetches before the pod is made (to `inputs/`), and stores when it has ended (from `artifacts/`).
+What lies in the local store is read and written by the pod itself. What lies in a bucket or at a URL, and zips, are
+fetched by whoever carries out the Workflow before the pod is made (to `inputs/`), and stored when it has ended (from
+`artifacts/`).
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ def fetches(template: Object, folder: Path, *, all_stored: bool = False) -> list
     found = []
     for one in (template.get("inputs") or {}).get("artifacts") or ():
         location = locations.of_input(one, place_of(template))
-        if location is not None and (all_stored or location.bucket is not None or _is_zip(one, location)):
+        if location is not None and (all_stored or not location.is_local or _is_zip(one, location)):
             inner, archive = str(one.get("subPath") or ""), one.get("archive") or {}
             target = folder / "inputs" / one["name"]
             found.append(Fetch(one["name"], location, target, archive, inner, bool(one.get("optional"))))
@@ -71,7 +72,7 @@ def saves(template: Object, folder: Path) -> list[Save]:
     found = []
     for one in (template.get("outputs") or {}).get("artifacts") or ():
         location, zips = locations.of_output(one, place_of(template)), _zips(one)
-        if location.bucket is not None or zips:
+        if not location.is_local or zips:
             found.append(Save(one["name"], location, folder / "artifacts" / _staged(one), zips))
     return found
 
@@ -126,18 +127,27 @@ def _fetch(one: Object, path: str, folder: Path, store: Path, files: dict[Path, 
         source = folder / f"raw-{one['name']}"
         files[source] = str(one["raw"].get("data", ""))
         return [f"cp {_q(source)} {_q(path)}"]
-    if one.get("http"):
-        return [f"curl -fsSL -o {_q(path)} {_q(one['http'].get('url', ''))}"]
     if one.get("git"):
-        git = one["git"]
-        lines = [f"git clone -q {_q(git.get('repo', ''))} {_q(path)}"]
-        return lines + ([f"git -C {_q(path)} checkout -q {_q(git['revision'])}"] if git.get("revision") else [])
+        return _cloned(one["git"], path, one["name"])
     location = locations.of_input(one, place)
     if location is None:
         return []
     source = store / path_of(location.key)
     lines = _unpacked(source, path, str(one.get("subPath") or ""), one.get("archive") or {})
     return [f"if [ -e {_q(source)} ]; then {' && '.join(lines)}; fi"] if one.get("optional") else lines
+
+
+def _cloned(git: Object, path: str, name: str) -> list[str]:
+    for key in ("usernameSecret", "passwordSecret", "sshPrivateKeySecret"):
+        if git.get(key):
+            raise WorkflowError(f"input artifact {name}: git.{key} is not available here; only public repositories are")
+    options = ["--quiet", *(["--depth", str(int(git["depth"]))] if git.get("depth") else [])]
+    options += ["--single-branch"] if git.get("singleBranch") else []
+    options += ["--branch", str(git["branch"])] if git.get("branch") else []
+    options += [] if git.get("disableSubmodules") else ["--recurse-submodules", "--shallow-submodules"]
+    words = " ".join(_q(one) for one in (*options, git.get("repo", ""), path))
+    lines = [f"GIT_TERMINAL_PROMPT=0 git clone {words}"]
+    return lines + ([f"git -C {_q(path)} checkout --quiet {_q(git['revision'])}"] if git.get("revision") else [])
 
 
 def _unpacked(source: Path, path: str, inner: str, archive: Object) -> list[str]:
@@ -161,7 +171,7 @@ def saving(template: Object, store: Path) -> list[str]:
     for one in outputs.get("artifacts") or ():
         path, location = Path(str(one["path"])), locations.of_output(one, place_of(template))
         target = f'"$d"/artifacts/{_q(_staged(one))}'
-        if location.bucket is None and not _zips(one):
+        if location.is_local and not _zips(one):
             target = _q(store / path_of(location.key))
         saved = f"rm -rf {target} && cp -rp {_q(path)} {target}"
         if not _zips(one) and (one.get("archive") or {}).get("none") is None:

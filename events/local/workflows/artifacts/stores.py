@@ -1,4 +1,4 @@
-"""Buckets and the local store, read and written in one way. Contract: workflows I.6."""
+"""Buckets, URLs and the local store, read and written in one way. Contract: workflows I.6."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from events import aws
 from events.errors import ActionError
 from events.local.workflows.artifacts import buckets
 from events.local.workflows.artifacts.locations import Bucket, Location, Secret
+from events.local.workflows.artifacts.web import WebStore
 from events.local.workflows.errors import WorkflowError
 from events.threads import in_thread
 
@@ -131,6 +132,10 @@ class Stores:
 
     async def of(self, namespace: str, location: Location) -> Store:
         """Where this lies, with keys as they are now; WorkflowError when they cannot be read."""
+        if location.web is not None:
+            web = location.web
+            user, password = [await self._value(namespace, web.url, ref) for ref in (web.user, web.password)]
+            return WebStore(web, user, password)
         bucket = location.bucket
         if bucket is None:
             return LocalStore(self.local(namespace))
@@ -141,7 +146,7 @@ class Stores:
         client = self._clients.setdefault(bucket, aws.Latest(buckets.SILENCE)).of(found)
         return buckets.BucketStore(bucket, client)
 
-    async def _value(self, namespace: str, bucket: Bucket, ref: Secret | None) -> str:
+    async def _value(self, namespace: str, bucket: Bucket | str, ref: Secret | None) -> str:
         if ref is None:
             return ""
         try:
