@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -187,3 +188,72 @@ async def test_a_service_without_a_selector_leads_to_a_program_outside(here: Mac
                         async with session.get(url) as answer:
                             assert await answer.text() == "ok"
                     await asyncio.sleep(0.1)
+
+
+async def test_a_daemon_set_has_one_pod_on_the_node_which_is_replaced(here: Machine) -> None:
+    await here.apply(
+        workload("DaemonSet", "agent", shell("", "echo one; sleep 600", policy="Always")),
+        workload("DaemonSet", "elsewhere", shell("", "sleep 600", policy="Always", nodeSelector={"disk": "none"})),
+    )
+    await here.kubectl("rollout", "status", "daemonset/agent", WAIT)
+    (first,) = (await here.get("pods"))["items"]
+    found = await here.until(lambda it: it["status"].get("numberAvailable") == 1, "daemonset", "agent")
+    counted = {key: found["status"][key] for key in ("desiredNumberScheduled", "currentNumberScheduled", "numberReady")}
+    assert counted == {"desiredNumberScheduled": 1, "currentNumberScheduled": 1, "numberReady": 1}
+    assert (await here.get("daemonset", "elsewhere"))["status"]["desiredNumberScheduled"] == 0
+    await here.kubectl("delete", "pod", first["metadata"]["name"], WAIT)
+    await here.kubectl("rollout", "status", "daemonset/agent", WAIT)
+    (second,) = (await here.until(lambda it: it["items"], "pods"))["items"]
+    assert second["metadata"]["uid"] != first["metadata"]["uid"]
+    await here.apply(workload("DaemonSet", "agent", shell("", "echo two; sleep 600", policy="Always")))
+    await here.kubectl("rollout", "status", "daemonset/agent", WAIT)
+    (third,) = (await here.get("pods"))["items"]
+    assert await here.kubectl("logs", third["metadata"]["name"]) == "two\n"
+    await here.kubectl("delete", "daemonset", "agent", WAIT)
+    await here.until(lambda it: not it["items"], "pods")
+
+
+def cron_job(name: str, schedule: str, script: str, **spec: Any) -> dict[str, Any]:
+    job = {"template": {"spec": shell("", script)["spec"]}}
+    body = {"schedule": schedule, "jobTemplate": {"spec": job}} | spec
+    return {"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": name}, "spec": body}
+
+
+async def test_cron_jobs_run_at_their_minute_by_hand_and_not_while_suspended(here: Machine) -> None:
+    await here.apply(
+        cron_job("minutely", "* * * * *", "echo tick", successfulJobsHistoryLimit=1),
+        cron_job("resting", "* * * * *", "echo never", suspend=True),
+        cron_job("yearly", "0 0 1 1 *", "echo by hand"),
+    )
+    await here.kubectl("create", "job", "now", "--from=cronjob/yearly")
+    await here.kubectl("wait", "--for=condition=Complete", "job/now", WAIT)
+    assert await here.kubectl("logs", "job/now") == "by hand\n"
+    for _ in range(2):  # a minute may take longer than one look has time for
+        with contextlib.suppress(AssertionError):
+            await here.until(lambda it: it["status"].get("lastSuccessfulTime"), "cronjob", "minutely")
+    ran = await here.get("cronjob", "minutely")
+    assert ran["status"]["lastScheduleTime"] <= ran["status"]["lastSuccessfulTime"]
+    jobs = (await here.get("jobs"))["items"]
+    owners = [one["metadata"]["ownerReferences"][0]["name"] for one in jobs if one["metadata"].get("ownerReferences")]
+    assert "minutely" in owners
+    assert "resting" not in owners
+    (job,) = [one for one in jobs if one["metadata"]["name"].startswith("minutely-")][-1:]
+    assert await here.kubectl("logs", f"job/{job['metadata']['name']}") == "tick\n"
+    await here.kubectl("delete", "cronjob", "minutely", WAIT)
+    await here.until(lambda it: not [one for one in it["items"] if "minutely" in one["metadata"]["name"]], "pods")
+
+
+async def test_a_scaler_says_that_nothing_is_measured_and_changes_nothing(here: Machine) -> None:
+    target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}
+    spec = {"scaleTargetRef": target, "minReplicas": 3, "maxReplicas": 5}
+    scaler = {"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "web"}}
+    await here.apply(
+        workload("Deployment", "web", shell("", "sleep 600", policy="Always"), replicas=1), scaler | {"spec": spec}
+    )
+    found = await here.until(lambda it: (it.get("status") or {}).get("conditions"), "hpa", "web")
+    (said,) = [one for one in found["status"]["conditions"] if one["type"] == "ScalingActive"]
+    assert (said["status"], said["reason"]) == ("False", "NotSupported")
+    assert said["message"]
+    await here.kubectl("rollout", "status", "deployment/web", WAIT)
+    assert (await here.get("deployment", "web"))["spec"]["replicas"] == 1
+    assert "web" in await here.kubectl("get", "hpa")

@@ -18,6 +18,9 @@ Exec = Callable[[list[str], float], Awaitable[tuple[int, str]]]
 
 _SHOWN = 10 * 1024
 _MOST_REDIRECTS = 10
+_HEALTH = "/grpc.health.v1.Health/Check"
+_LONGEST_NAME = 127
+_STATES = ("UNKNOWN", "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN")
 USER_AGENT = "kube-probe/1.33"
 
 
@@ -76,11 +79,13 @@ async def look(probe: Object, container: Object, address: str, run: Exec, timeou
                 return await _http(probe["httpGet"], container, address)
             if probe.get("tcpSocket"):
                 return await _tcp(probe["tcpSocket"], container, address)
+            if probe.get("grpc"):
+                return await _grpc(probe["grpc"], address, timeout)
     except TimeoutError:
         return False, f"no answer within {timeout:g}s"
     except (OSError, aiohttp.ClientError, KeryxError, LookupError, ValueError) as error:
         return False, str(error) or type(error).__name__
-    return False, "this node knows httpGet, tcpSocket and exec probes"
+    return False, "this node knows httpGet, tcpSocket, grpc and exec probes"
 
 
 async def _http(spec: Object, container: Object, address: str) -> tuple[bool, str]:
@@ -105,3 +110,21 @@ async def _tcp(spec: Object, container: Object, address: str) -> tuple[bool, str
     with contextlib.suppress(OSError):
         await writer.wait_closed()
     return True, ""
+
+
+async def _grpc(spec: Object, address: str, timeout: float) -> tuple[bool, str]:
+    """The health service of gRPC. Its two messages are a text and a number: they are written and read here."""
+    try:
+        import grpc.aio  # an extra, and slow to import
+    except ImportError:
+        return False, "grpc probes need grpcio: pip install 'keryx[grpc]'"
+    name = str(spec.get("service") or "").encode()
+    if len(name) > _LONGEST_NAME:
+        return False, f"the name of a service has at most {_LONGEST_NAME} bytes"
+    async with grpc.aio.insecure_channel(f"{address}:{int(spec['port'])}") as channel:
+        try:
+            answer = await channel.unary_unary(_HEALTH)(b"\x0a" + bytes([len(name)]) + name, timeout=timeout)
+        except grpc.aio.AioRpcError as error:
+            return False, f"{error.code().name}: {error.details()}"
+    state = _STATES[answer[1]] if len(answer) == 2 and answer[0] == 8 and answer[1] < len(_STATES) else _STATES[0]
+    return state == "SERVING", "" if state == "SERVING" else f'service unhealthy (responded with "{state}")'
