@@ -376,3 +376,20 @@ async def test_a_volume_is_mounted_below_folders_that_the_machine_has_not(here: 
     await here.phase("deep", "Succeeded")
     assert await here.kubectl("logs", "deep") == "kept\nmachine\n"
     assert not os.path.exists("/not-on-this")
+
+
+async def test_single_containers_have_policies_of_their_own(here: Machine) -> None:
+    one = shell("own", "echo life >> $HOME/lives; [ $(wc -l < $HOME/lives) -ge 3 ]", policy="Never")
+    (first,) = one["spec"]["containers"]
+    rule = {"action": "Restart", "exitCodes": {"operator": "In", "values": [42]}}
+    script = "echo life >> $HOME/lives; [ $(wc -l < $HOME/lives) -ge 2 ] || exit 42; exit 3"
+    by_rule = first | {"name": "by-rule", "command": ["sh", "-c", script], "restartPolicyRules": [rule]}
+    one["spec"]["containers"] = [first | {"restartPolicy": "OnFailure"}, by_rule | {"restartPolicy": "Never"}]
+    await here.apply(one)
+    it = await here.phase("own", "Failed", "Succeeded")
+    assert it["status"]["phase"] == "Failed"
+    ended = {
+        one["name"]: (one["restartCount"], one["state"]["terminated"]["exitCode"])
+        for one in it["status"]["containerStatuses"]
+    }
+    assert ended == {"main": (2, 0), "by-rule": (1, 3)}

@@ -96,6 +96,15 @@ def test_the_policy_decides_about_another_life(policy: str, code: int, is_wanted
     assert restarts.is_wanted(policy, code) is is_wanted
 
 
+def test_rules_of_a_container_come_before_its_policy() -> None:
+    again = {"action": "Restart", "exitCodes": {"operator": "In", "values": [42]}}
+    others = {"action": "Restart", "exitCodes": {"operator": "NotIn", "values": [0, 1]}}
+    wanted = [restarts.is_wanted("Never", code, [again]) for code in (0, 1, 42)]
+    assert wanted == [False, False, True]
+    assert [restarts.is_wanted("Never", code, [others]) for code in (0, 1, 42)] == [False, False, True]
+    assert restarts.is_wanted("OnFailure", 1, [again])
+
+
 def test_a_probe_decides_after_its_thresholds() -> None:
     prober = Prober({"successThreshold": 2, "failureThreshold": 3})
     outcomes = [True, True, False, False, True, False, False, False, True, True]

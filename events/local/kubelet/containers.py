@@ -114,7 +114,7 @@ class Container:
     def _is_wanted(self, code: int) -> bool:
         if self.was_interrupted and self._policy != "Never":
             return True
-        return restarts.is_wanted(self._policy, code)
+        return restarts.is_wanted(self._policy, code, self.spec.get("restartPolicyRules") or ())
 
     def log_path(self, number: int) -> Path:
         """The log of its nth life."""

@@ -71,7 +71,7 @@ class PodWorker:
         spec = pod["spec"]
         policy = spec.get("restartPolicy") or "Always"
         self._inits = [Container(one, self, self._init_policy(one, policy)) for one in spec.get("initContainers") or ()]
-        self._mains = [Container(one, self, policy) for one in spec["containers"]]
+        self._mains = [Container(one, self, one.get("restartPolicy") or policy) for one in spec["containers"]]
         self._since = (pod.get("status") or {}).get("startTime") or now_text()
         self._status: Object = dict(pod.get("status") or {})
         self._is_initialized = self._is_over = self._was_over = False
@@ -85,8 +85,8 @@ class PodWorker:
 
     @staticmethod
     def _init_policy(container: Object, policy: str) -> str:
-        if states.is_sidecar(container):
-            return "Always"
+        if own := container.get("restartPolicy"):  # Always: a sidecar
+            return str(own)
         return "Never" if policy == "Never" else "OnFailure"
 
     # ---- what others ask

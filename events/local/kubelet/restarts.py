@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 STABLE_SECONDS = 600.0
 """A container that ran this long begins its back-off anew."""
 
 
-def is_wanted(policy: str, exit_code: int) -> bool:
-    """Whether a container that ended is to run again."""
+def is_wanted(policy: str, exit_code: int, rules: Iterable[Mapping[str, Any]] = ()) -> bool:
+    """Whether a container that ended is to run again; `rules` of its own come before the policy."""
+    for rule in rules:
+        codes = rule.get("exitCodes") or {}
+        is_listed = exit_code in (codes.get("values") or ())
+        if rule.get("action") == "Restart" and is_listed is (codes.get("operator") == "In"):
+            return True
     return policy == "Always" or (policy == "OnFailure" and exit_code != 0)
 
 
