@@ -29,6 +29,8 @@ _REDISCOVER = 5.0
 _TRIES = 5
 _NO_TIMEOUT = aiohttp.ClientTimeout(total=None)
 """The deadline is kept around the whole call."""
+_HEARTBEAT = 30.0
+"""Seconds after which a websocket's silent server is asked whether it is there."""
 _WARNING = re.compile(r'299 \S+ "((?:[^"\\]|\\.)*)"')
 _AGAIN = (429, 500, 502, 503, 504)
 
@@ -223,6 +225,30 @@ class KubeClient(KubeApi):
                     yield line
         if rest:
             yield rest
+
+    async def socket(self, where: str, protocol: str) -> aiohttp.ClientWebSocketResponse:
+        """A websocket with a subprotocol; the caller closes it. KubeError with the server's words when it refuses."""
+        link = await self._connection.link()
+        what = f"GET {link.server}{where} (websocket)"
+        try:
+            async with asyncio.timeout(self._deadline):
+                opened: aiohttp.ClientWebSocketResponse = await link.session.ws_connect(
+                    f"{link.server}{where}",
+                    protocols=[protocol],
+                    headers={"User-Agent": "keryx", **await link.headers()},
+                    heartbeat=_HEARTBEAT,
+                    max_msg_size=MAX_WATCH_EVENT,
+                    **link.arguments,
+                )
+                return opened
+        except TimeoutError as error:
+            raise ActionError(f"{what}: no answer within {self._deadline:g} s") from error
+        except aiohttp.WSServerHandshakeError as error:
+            refused = KubeError(error.status, "", f"{what}: the server opens no such websocket")
+        except (aiohttp.ClientError, OSError) as error:
+            raise _no_answer(what, error) from error
+        await self.call("GET", where)  # says why: what a handshake is refused with is not to be had
+        raise refused
 
     async def call(
         self,

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from support.pod_server import POD, pod_server
 from support.stand_in_kubelet import StandInKubelet
 
-from events.local.apiserver.pods import forwarding, spdy
+from events import spdy
+from events.local.apiserver.pods import forwarding
 from events.local.apiserver.pods.kubelet import Kubelets
 
 PATH = "/api/v1/namespaces/default/pods/p"

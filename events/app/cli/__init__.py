@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 
-VERBS = ("apply", "create", "delete", "describe", "get", "logs")
+VERBS = ("apply", "create", "delete", "describe", "get", "logs", "port-forward")
 """The keys of `verbs.VERBS`: looked at by every process before anything is imported."""
 
 

@@ -277,6 +277,28 @@ def _logs(given: Options) -> int:
     return session.run(common(given), lambda one: logs.logs(one, wanted))
 
 
+def _declare_port_forward(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("words", nargs="*", metavar="POD | KIND/NAME")
+    parser.add_argument("--address", default="localhost", metavar="IP,…", help="of ours; 0.0.0.0 for every interface")
+    parser.add_argument(
+        "--pod-running-timeout", type=_seconds, default=20.0, metavar="TIME", help="waits so long (20s)"
+    )
+    parser.usage = "%(prog)s [options] POD|KIND/NAME [LOCAL:]REMOTE…"
+    _server(parser)
+
+
+def _port_forward(given: Options) -> int:
+    from events.app.verbs import forwarding, session
+
+    if len(given.words) < 2:
+        raise UserError("say what and which ports", cure="keryx port-forward svc/NAME 8080:80")
+    word, *ports = given.words
+    addresses = [one for one in given.address.split(",") if one]
+    wanted = forwarding.Wanted(word, [forwarding.port(one) for one in ports], addresses, given.pod_running_timeout)
+    code = session.run(common(given), lambda one: forwarding.forward(one, wanted))
+    return 0 if code == session.INTERRUPTED else code  # Ctrl-C is how it ends
+
+
 def _truth(text: str) -> bool:
     if text.lower() not in ("true", "false"):
         raise argparse.ArgumentTypeError(f"{text!r} is neither true nor false")
@@ -294,4 +316,5 @@ VERBS = {
     "logs": Verb(
         "Print what containers said; without a pod, what `keryx up` in the background said.", _declare_logs, _logs
     ),
+    "port-forward": Verb("Lead ports of this machine to ports of a pod.", _declare_port_forward, _port_forward),
 }

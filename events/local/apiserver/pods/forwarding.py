@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 
 from aiohttp import WSMsgType, web
 
-from events.local.apiserver.pods import options, spdy
+from events import spdy
+from events.local.apiserver.pods import options
 from events.local.apiserver.pods.kubelet import Connection
 from events.local.apiserver.status import StatusError
 

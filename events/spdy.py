@@ -1,4 +1,4 @@
-"""SPDY/3.1, the side of the server, as far as port-forward needs it.
+"""SPDY/3.1, as far as port-forward needs it: the frames of both sides.
 
 Bytes in, frames out; frames in, bytes out: no I/O here. Numbers and the dictionary are those of the specification
 (SPDY Protocol Draft 3). Windows are not kept: clients of the API send without them.
