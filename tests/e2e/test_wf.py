@@ -231,6 +231,7 @@ async def test_archived_workflows_are_listed_shown_resubmitted_retried_and_forgo
     assert "already" not in await machine.wf("archive", "get", uid)
     assert "is still there" in await machine.wf("archive", "retry", uid, code=2)
     await machine.wf("delete", name)
+    assert "Failed" in await machine.wf("get", name), "from the archive"
     await machine.wf("archive", "retry", name, "-p", "code=0", "-o", "name")
     await machine.until(name, "ǁ ask")
     again = (await machine.wf("archive", "resubmit", uid, "-o", "name")).strip()

@@ -130,9 +130,9 @@ def _show(obj: Object, shown: Shown, say: Callable[[str], None]) -> None:
 
 
 async def get(session: Session, several: list[str], shown: Shown, say: Callable[[str], None]) -> int:
-    """Show Workflows."""
+    """Show Workflows, those that were deleted from the archive."""
     for name in several:
-        _show(await session.get(name), shown, say)
+        _show(await session.get_or_archived(name), shown, say)
     return 0
 
 

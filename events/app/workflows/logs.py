@@ -51,7 +51,7 @@ Say = Callable[[str], None]
 
 async def show(session: Session, name: str, pod: str, wanted: Wanted, say: Say, note: Say) -> None:
     """Lines of all pods of a Workflow, or of one; `note` is told what cannot be shown."""
-    workflow = await _workflow(session, name)
+    workflow = await session.get_or_archived(name)
     name = workflow["metadata"]["name"]
     if wanted.follows:
         seen = await _follow(session, workflow, pod, wanted, say)
@@ -71,19 +71,6 @@ class Line:
     moment: str
     text: str
     pod: str
-
-
-async def _workflow(session: Session, name: str) -> Object:
-    """From the API, else from the archive."""
-    try:
-        return await session.get(name)
-    except KubeError as error:
-        if error.status != 404 or session.data is None:
-            raise
-        found = await in_thread(lambda: session.archive().find(session.namespace, name), "archive")
-        if found is None:
-            raise
-        return found
 
 
 async def _all(session: Session, pod: str, wanted: Wanted) -> list[tuple[str, str]]:
@@ -142,7 +129,7 @@ async def _follow(session: Session, workflow: Object, pod: str, wanted: Wanted, 
 
     async with asyncio.TaskGroup() as tasks:
         while True:
-            is_over = (await _workflow(session, name)).get("status", {}).get("phase") in _FINAL
+            is_over = (await session.get_or_archived(name)).get("status", {}).get("phase") in _FINAL
             for one in await _pods(session, name, pod):
                 if one not in seen:
                     seen.add(one)

@@ -22,6 +22,7 @@ from events.local.workflows.archive import Archive
 from events.local.workflows.artifacts.stores import Stores
 from events.local.workflows.definitions import API_VERSION
 from events.local.workflows.errors import WorkflowError
+from events.threads import in_thread
 from events.workflow_resubmit import memoized, resubmitted
 from sensors import workflow_options
 from sensors.workflow_operations import merge_diff
@@ -57,6 +58,18 @@ class Session:
         found = await self.api.get(await self.resource(kind), name, namespace=self.namespace)
         found = {"apiVersion": API_VERSION, "kind": kind, **found}
         return packing.unpacked(found)
+
+    async def get_or_archived(self, name: str) -> Object:
+        """A Workflow, also one that was deleted, where the archive is within reach."""
+        try:
+            return await self.get(name)
+        except KubeError as error:
+            if error.status != 404 or self.data is None:
+                raise
+            found = await in_thread(lambda: self.archive().find(self.namespace, name), "archive")
+            if found is None:
+                raise
+            return found
 
     async def list(self, *, everywhere: bool = False, selector: str = "", kind: str = "Workflow") -> list[Object]:
         """Workflows of the namespace, or of all; or objects of another kind."""

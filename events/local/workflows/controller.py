@@ -246,7 +246,7 @@ class Workflows:
         if not status.get("phase"):
             status |= {"phase": "Pending", "message": POSTPONED}
             workflow["metadata"].setdefault("labels", {})[PHASE] = "Pending"
-            await self._api.replace(packing.packed(workflow))
+            await self._write(workflow)
 
     async def _given(self, workflow: Object) -> Given:
         meta = workflow["metadata"]
@@ -275,8 +275,7 @@ class Workflows:
         """Write, then do: a write that comes too late must have done nothing."""
         workflow = result.workflow
         if workflow != former:
-            workflow = packing.unpacked(await self._api.replace(packing.packed(workflow)))
-            self._written[workflow["metadata"]["uid"]] = int(workflow["metadata"]["resourceVersion"])
+            workflow = await self._write(workflow)
             self._tell(former, workflow)
         self._count(workflow, result)
         for claim in result.claims if former.get("status", {}).get("phase") != "Running" else ():
@@ -297,6 +296,12 @@ class Workflows:
         if is_completed(workflow):
             return 0.0
         return min((one for one in (again, wait) if one is not None), default=None)
+
+    async def _write(self, workflow: Object) -> Object:
+        """Store it; what was told before is older from now on."""
+        meta = (stored := await self._api.replace(packing.packed(workflow)))["metadata"]
+        self._written[meta["uid"]] = int(meta["resourceVersion"])
+        return packing.unpacked(stored)
 
     def _tell(self, former: Object, workflow: Object) -> None:
         """Events at changes of the phase."""
