@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import time
@@ -82,9 +83,11 @@ def up(
         place.check()
         logs.set_up(log_level, place.log.open("a"))
         display.parts([("program", None, "")])
+    gc.disable()  # what is imported now stays: to look through it again and again would take a quarter of a second
     from events.app.local import terminal
     from events.app.local import up as upping
 
+    gc.enable()
     chosen = upping.Options(data, port, crash_backoff, refresh=refresh, images=images, has_mounts=mounts == "auto")
     chosen = replace(chosen, runtime="" if runtime == "process" else runtime)
     if is_shown:

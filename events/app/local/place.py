@@ -19,7 +19,17 @@ LEAST_BYTES = 64 * 2**20
 """Of free disk, to start."""
 _LONGEST_LOG = 10 * 2**20
 _OURS = ("apiserver", "node", "volumes", "workflows", "credentials")
-_FILES = ("kubeconfig", "admin.kubeconfig", "port", "runtime", "state.json", layout.FILE, "up.log", "up.log.1")
+_FILES = (
+    "kubeconfig",
+    "admin.kubeconfig",
+    "port",
+    "runtime",
+    "definitions.json",
+    "state.json",
+    layout.FILE,
+    "up.log",
+    "up.log.1",
+)
 
 
 @dataclass(frozen=True)
@@ -65,6 +75,11 @@ class Place:
     def log(self) -> Path:
         """Of one that runs in the background, or shows something better on its terminal."""
         return self.data / "up.log"
+
+    @property
+    def definitions(self) -> Path:
+        """Which definitions were written, and how they were then."""
+        return self.data / "definitions.json"
 
     def check(self) -> None:
         """Ready to be used. Raises UserError: somebody else's, made by another version, read-only, a full disk."""

@@ -7,6 +7,7 @@ import contextlib
 import os
 import signal
 import socket
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -161,7 +162,7 @@ class Machine:
                 step.detail = server.url
             with self._steps.step("definitions") as step:
                 wanted = await in_thread(installing.definitions, "definitions")
-                await installing.install(client, wanted)
+                await installing.install(client, wanted, self._place.definitions)
                 step.detail = f"{len(wanted)} kinds"
             parts = Parts(self._options, self._place.data, client, server, admission, wanted, self._own, self._log)
             await self._serve(parts, client, server, stopping)
@@ -217,6 +218,7 @@ class Machine:
         self._log.info(
             "Ready",
             seconds=seconds,
+            processor_seconds=round(time.process_time(), 2),
             url=server.url,
             kubeconfig=str(place.kubeconfig),
             steps={name: round(took or 0, 2) for name, took, _ in rows},
@@ -238,6 +240,7 @@ class Parts:
         own: Path,
         log: Log,
     ) -> None:
+        self._data = data
         self._client, self._admission, self._definitions, self._own, self._log = (
             client,
             admission,
@@ -284,7 +287,10 @@ class Parts:
                 group.create_task(self._workflows.run(), name="workflows"),
                 group.create_task(self._control(), name="controllers"),
                 group.create_task(self._admission.run(self._client), name="admission"),
-                group.create_task(installing.keep(self._client, self._definitions, self._log), name="definitions"),
+                group.create_task(
+                    installing.keep(self._client, self._definitions, Place(self._data).definitions, self._log),
+                    name="definitions",
+                ),
             ]
             await self._node.run()
             self._ours.stopping.set()
