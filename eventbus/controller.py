@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -14,6 +14,7 @@ from eventbus.resources import CONTROLLER, JetStreamObjects
 from eventbus.secret_data import Data, Known
 from eventbus.types import KIND, EventBus
 from events import threads
+from events.bounded import Bounded
 from events.errors import ActionError, InvalidObject, KeryxError, UserError
 from events.kube import conditions, objects, status
 from events.kube.api import KubeApi, KubeError, Object, find
@@ -32,8 +33,11 @@ FAILED_SECRETS, FAILED_CONFIG_MAP = "JetStreamAuthSecretsFailed", "JetStreamConf
 FAILED_SERVICE, FAILED_STATEFUL_SET = "JetStreamServiceFailed", "JetStreamStatefulSetFailed"
 DEFAULT = "default"
 SELECTOR = f"controller={CONTROLLER}"
-LOOK_AGAIN = 120.0
-"""Seconds: Secrets are not watched."""
+LOOK_AGAIN = 30.0
+"""Seconds: Secrets are not watched, which would take the right to read all there are."""
+_CERTIFICATES_SECONDS = 3600
+"""So often certificates are looked at whose Secrets stay the same: it takes the processor for a tenth of a second."""
+_REMEMBERED = 1000
 _WAITING = 15.0
 _MAX_MESSAGE = 2000
 _DEPENDENTS = ("EventSource", "Sensor")
@@ -68,6 +72,7 @@ class EventBusController:
             kind: informers.of(api_version, kind, label_selector=SELECTOR)
             for api_version, kind in (("v1", "ConfigMap"), ("v1", "Service"), ("apps/v1", "StatefulSet"))
         }
+        self._settled: Bounded[str, tuple[Sequence[str], int, Data]] = Bounded(_REMEMBERED, _REMEMBERED)
         self._budgets = informers.of("policy/v1", "PodDisruptionBudget")
         self._pods = pods_of(informers, SELECTOR)
         self._dependents = [informers.of(API_VERSION, kind) for kind in _DEPENDENTS]
@@ -164,19 +169,29 @@ class EventBusController:
         names = made.names
         there = {name: await self._mine(raw, "v1", "Secret", name) for name in names.secrets}
         data = {name: _decoded(one) for name, one in there.items() if one is not None}
+        now = self._now()
+        uid, hour = raw["metadata"]["uid"], int(now.timestamp() // _CERTIFICATES_SECONDS)
+        seen = [str(one["metadata"].get("resourceVersion")) for one in there.values() if one is not None]
+        settled = self._settled.get(uid)
+        if settled is not None and settled[:2] == (seen, hour):
+            return settled[2]
         has_key = any(data.get(name, {}).get(secret_data.ENCRYPTION) for name in (names.server, names.backup))
         config_map = await self._mine(raw, "v1", "ConfigMap", names.config_map)
         read = str(((config_map or {}).get("data") or {}).get(resources.CONFIG_KEY, ""))
         known = Known(data, read, has_volumes=not has_key and bool(await self._volumes(raw)))
         # It makes keys, which takes the processor for a second.
-        now = self._now()
         wanted = await threads.in_thread(lambda: secret_data.ensured(names, known, now), "bus certificates")
+        writes = 0
         for desired in made.secrets(wanted):
             name = desired["metadata"]["name"]
-            if await self._write(desired, there[name]) and data and name not in data:
+            is_written = await self._write(desired, there[name])
+            writes += is_written
+            if is_written and data and name not in data:
                 text = f"Secret {name} was missing; it was written again from what the others know"
                 self._recorder.event(raw, "Warning", "SecretRestored", text)
         server: Data = wanted[names.server]
+        if not writes:
+            self._settled.put(uid, (seen, hour, server), 1)
         return server
 
     async def _write(self, desired: Object, existing: Object | None) -> bool:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
-from eventbus.base import Bus, Deliveries
+from eventbus.base import Bus
 from eventbus.dead_letters import Figures
 from events import findings
 from events.errors import ActionError, BusError, CredentialError, KeryxError
@@ -20,7 +20,6 @@ from events.kube.api import KubeApi
 from events.kube.permissions import Forbidden, Missing, is_granted, own_account
 from events.logs import Log
 from sensors import preflight
-from sensors.checkpoint import Checkpoint
 from sensors.preflight import Wanted
 
 FAILING = "TriggerFailing"
@@ -40,7 +39,7 @@ class Progress(Protocol):
 
     @property
     def lag(self) -> int:
-        """Events stored and not yet handed to it."""
+        """Events that are stored, and that it is not done with."""
         ...
 
     @property
@@ -171,6 +170,7 @@ class SensorHealth:
 
     def not_started(self, name: str, why: str) -> None:
         """A trigger does not run, in this process nor in another one."""
+        self._triggers = [one for one in self._triggers if one.name != name]
         self._findings.tell(findings.TRIGGERS_WORKING, name, NOT_STARTED, why)
 
     async def look_at_permissions(self) -> None:
@@ -217,21 +217,6 @@ class SensorHealth:
             " look at them with `keryx dlq list`, then redrive or purge them"
         )
         self._findings.tell(findings.DEAD_LETTERS_KEPT, "", FULL, text)
-
-
-class LineProgress:
-    """Of a trigger that runs: its subscription, and when what it is done with was stored."""
-
-    def __init__(self, deliveries: Deliveries, checkpoint: Checkpoint) -> None:
-        self._deliveries, self._checkpoint = deliveries, checkpoint
-
-    @property
-    def lag(self) -> int:
-        return self._deliveries.pending
-
-    @property
-    def applied_ns(self) -> int:
-        return self._checkpoint.applied.stored_ns
 
 
 def _text(missing: Missing) -> str:

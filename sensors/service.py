@@ -86,7 +86,7 @@ class SensorService:
                 plans[name] = compiler.plan(trigger)
             except KeryxError as error:
                 self._log.error("The trigger is not started", triggerName=name, reason=str(error))
-                self._health.not_started(name, str(error))
+                self._health.not_started(f"{name} (a second one)" if name in plans else name, str(error))
             except Exception as error:  # noqa: BLE001 - a defect of ours is this trigger's problem alone
                 self._log.exception("The trigger is not started", error, triggerName=name)
                 self._health.not_started(name, f"a defect: {error!r}")

@@ -27,9 +27,10 @@ from sensors.decision import Decision, Outcome, Recorder
 from sensors.firing import Action
 from sensors.former import Upstream, take_over
 from sensors.head_writer import HeadWriter
-from sensors.health import LineProgress, TriggerHealth
+from sensors.health import TriggerHealth
 from sensors.lines import AtLeastOnceLine, AtMostOnceLine, Line, OverlappingLine, Parts, interrupted
 from sensors.pipeline import Pipeline
+from sensors.progress import Followed
 
 _CORRUPT_SECONDS = 60.0
 _STEADY_SECONDS = 5.0
@@ -80,7 +81,7 @@ class TriggerRunner:
         self._log = log.bind(triggerName=plan.name)
         self._on_subscribed, self._on_wait, self._waited_for = on_subscribed, on_wait, ""
         self._lag = metrics.lag.labels(owner.namespace, owner.sensor, plan.name)
-        self.progress: LineProgress | None = None
+        self.progress: Followed | None = None
         """How far it is, while it is run here."""
         self._line: Line | None = None
         self._task: asyncio.Task[None] | None = None
@@ -157,10 +158,10 @@ class TriggerRunner:
                 await self._bus.dismiss(checkpoint.pins)
                 checkpoint.pins = ()
                 await store.save(checkpoint)
-            self._lag.set_function(lambda: deliveries.pending)
-            self.progress = LineProgress(deliveries, checkpoint)
+            self.progress = followed = Followed(deliveries, checkpoint)
+            self._lag.set_function(lambda: followed.lag)
             try:
-                yield self._new_line(checkpoint, store, deliveries, lease, letters)
+                yield self._new_line(checkpoint, store, followed, lease, letters)
             finally:
                 self.progress = None
                 self._lag.set_function(lambda: 0)

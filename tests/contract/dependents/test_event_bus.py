@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 from support.breaking_kube import beside
 from support.dependents import API, LOG, World
 
-from eventbus import configuration, resources
+from eventbus import configuration, resources, secret_data
 from eventbus.configuration import Configuration
 from eventbus.controller import EventBusController
 from events.errors import ActionError
@@ -229,6 +229,52 @@ async def test_a_secret_that_is_lost_is_what_it_was(buses: Buses, lost: list[str
 
         await buses.world.until(all_there, "all Secrets")
         assert await buses.secrets() == before
+
+
+async def test_secrets_are_looked_at_again_and_again_and_nothing_is_made_for_those_that_stay(
+    buses: Buses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("eventbus.controller.LOOK_AGAIN", 0.05)
+    made: list[int] = []
+    ensured = secret_data.ensured
+
+    def counted(*arguments: Any) -> Any:
+        made.append(1)
+        return ensured(*arguments)
+
+    monkeypatch.setattr(secret_data, "ensured", counted)
+    async with buses.running():
+        await buses.world.put("EventBus", "default", JETSTREAM)
+        await buses.ready()
+        await buses.deployed()
+        await buses.world.until(Settled(made), "a look without work")
+        before, gets = await buses.secrets(), buses.world.kube.calls["get"]
+        count = len(made)
+
+        async def looked() -> bool:
+            return buses.world.kube.calls["get"] > gets + 50
+
+        await buses.world.until(looked, "further looks")
+        assert len(made) == count
+        await buses.world.delete("Secret", f"{BASE}-sensor-auth", "v1")
+
+        async def restored() -> bool:
+            return await buses.secrets() == before
+
+        await buses.world.until(restored, "the Secret as it was")
+
+
+class Settled:
+    """Whether a while went by in which nothing was made."""
+
+    def __init__(self, made: list[int]) -> None:
+        self._made, self._count, self._times = made, -1, 0
+
+    async def __call__(self) -> bool:
+        await asyncio.sleep(0.1)
+        self._times = self._times + 1 if self._count == len(self._made) else 0
+        self._count = len(self._made)
+        return self._times >= 5
 
 
 async def test_over_stored_data_no_other_key_is_made(buses: Buses) -> None:
