@@ -16,7 +16,7 @@ from support.machine import Machine, machine
 pytestmark = [
     pytest.mark.skipif(not kubectls.found(), reason="no kubectl on this machine"),
     pytest.mark.skipif(sys.platform != "linux", reason="the node is Linux first"),
-    pytest.mark.timeout(240),
+    pytest.mark.timeout(480),
 ]
 
 
