@@ -47,8 +47,15 @@ def table(*, is_whole: bool = True) -> list[Image]:
         Image(("bash", "*/bash"), command=("bash",), programs=shell),
         Image(("debian", "ubuntu"), command=("bash",)),
         Image(("python", "*/python"), command=("python3",), programs=python),
-        Image(("docker/whalesay", "*/whalesay"), command=("cowsay",), programs=whale),
-        Image(("argoproj/argosay", "*/argosay"), ("argosay",), programs=argosay),
+        Image(
+            ("docker/whalesay", "*/whalesay"),
+            command=("cowsay",),
+            programs=whale,
+            small={"cowsay": whale["cowsay"][-1]},
+        ),
+        Image(
+            ("argoproj/argosay", "*/argosay"), ("argosay",), programs=argosay, small={"argosay": argosay["argosay"][-1]}
+        ),
         Image(("curlimages/curl", "*/curlimages/curl"), ("curl",)),
     ]
     rows = [ours, *(others if is_whole else ()), _bus(folder)]

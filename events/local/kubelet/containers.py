@@ -50,6 +50,8 @@ class Home(Protocol):
     address: str
     mark: str
     volumes: Volumes
+    starting: asyncio.Semaphore
+    """How many may start at once."""
 
     async def environment(self, container: Object, *, is_contained: bool = False) -> dict[str, str]:
         """Contained, it has nothing of the machine. Raises ConfigError."""
@@ -213,8 +215,9 @@ class Container:
         images.check_program(replace(chosen, argv=launch.argv), self.state.image, env.get("PATH", ""))
         root = home.folder / "root"
         root.mkdir(exist_ok=True)
-        has_stdin = bool(spec.get("stdin"))
-        return replace(launch, namespace=home.namespace, root=str(root), mounts=mounts, keep=keep, stdin=has_stdin)
+        launch = replace(launch, namespace=home.namespace, root=str(root), mounts=mounts, keep=keep)
+        inner = home.images.inner if home.namespace else {}
+        return replace(launch, stdin=bool(spec.get("stdin")), inner=inner)
 
     async def _prepare_real(self, engine: Engine) -> Launch:
         """A container with an image of its own, which has nothing of the machine but what it mounts."""
@@ -262,7 +265,8 @@ class Container:
         writer = Writer(self.log_path(self.state.restarts), time.time_ns)
         mark = self._mark()
         try:
-            life = await Life.start(self.runtime, launch, mark, writer)
+            async with self._home.starting:
+                life = await Life.start(self.runtime, launch, mark, writer)
         except StartError as error:
             writer.close()
             self._home.event("Warning", "Failed", f"Error: failed to start container {self.name}: {error}")

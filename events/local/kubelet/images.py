@@ -36,6 +36,8 @@ class Image:
     """`$(NAME)` sees the environment that the container has anyway, such as `$(POD_IP)`."""
     refusal: str = ""
     """Why it cannot run on this machine."""
+    small: Mapping[str, str] = field(default_factory=dict)
+    """Those programs that are a file of Python with the standard library alone, which may run without a new Python."""
 
 
 def name_of(reference: str) -> str:
@@ -72,8 +74,11 @@ class Images:
 
     def __init__(self, rows: Sequence[Image], folder: Path, always: Image | None = None) -> None:
         self._rows, self._folder, self._always = rows, folder, always
+        self.inner: dict[str, str] = {}
+        """Files of small programs, by the path under which containers find them."""
         for number, row in enumerate(rows):
             _write_programs(folder / str(number), row.programs)
+            self.inner |= {str(folder / str(number) / name): file for name, file in row.small.items()}
         if always is not None:
             _write_programs(folder / "always", always.programs)
 

@@ -159,7 +159,7 @@ def _join(pid: int) -> None:
         os.close(handle)
 
 
-def _die_with(parent: int) -> None:
+def die_with(parent: int) -> None:
     """Be killed when the node dies, whose pid was handed in: it may have died before this was asked for."""
     if sys.platform == "linux":
         _check(_libc().prctl(_PDEATHSIG, signal.SIGKILL, 0, 0, 0), "prctl")
@@ -179,8 +179,8 @@ def _find(program: str, path: str) -> str:
     raise Failed(f'exec: "{program}": executable file not found in $PATH')
 
 
-def run(told: dict[str, Any]) -> NoReturn:
-    """Become the process. Raises OSError or Failed."""
+def prepared(told: dict[str, Any]) -> tuple[str, dict[str, str]]:
+    """Everything up to exec: the program that was found, and its environment. Raises OSError or Failed."""
     if told["tty"]:
         import fcntl
 
@@ -202,7 +202,7 @@ def run(told: dict[str, Any]) -> NoReturn:
                 with contextlib.suppress(OSError, Failed):
                     root.mount(path, path, read_only=False)
         root.enter()
-    _die_with(told["parent"])
+    die_with(told["parent"])
     try:
         os.chdir(told["cwd"])
     except OSError as error:
@@ -211,12 +211,16 @@ def run(told: dict[str, Any]) -> NoReturn:
         signal.signal(number, signal.SIG_DFL)
     os.umask(0o022)
     environment = {str(key): str(value) for key, value in told["env"].items()}
-    program = _find(told["argv"][0], environment.get("PATH", os.defpath))
+    return _find(told["argv"][0], environment.get("PATH", os.defpath)), environment
+
+
+def become(program: str, argv: list[str], environment: dict[str, str]) -> NoReturn:
+    """Exec. Raises OSError or Failed."""
     try:
-        os.execve(program, told["argv"], environment)
+        os.execve(program, argv, environment)
     except OSError as error:
         if error.errno == 8:  # ENOEXEC: a script without a first line, which a shell would run
-            os.execve("/bin/sh", ["/bin/sh", program, *told["argv"][1:]], environment)
+            os.execve("/bin/sh", ["/bin/sh", program, *argv[1:]], environment)
         raise Failed(f'exec: "{program}": {error.strerror}') from error
 
 
@@ -230,7 +234,8 @@ def main() -> None:
         file.seek(0)
         told = json.load(file)
     try:
-        run(told)
+        program, environment = prepared(told)
+        become(program, told["argv"], environment)
     except (OSError, Failed, ValueError) as error:
         os.write(report, str(error).encode()[:4000])
         os._exit(_NOT_STARTED)

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Self
 
 from events.local.kubelet.container_log import Writer
+from events.local.kubelet.forking import Child
 from events.local.kubelet.processes import Launch, StartError
 from events.local.kubelet.runtimes import Runtime
 from events.local.kubelet.terminals import Terminal
@@ -85,6 +86,8 @@ class Life:
             pump.cancel()
         await asyncio.gather(*self._pumps, return_exceptions=True)
         self.writer.close()
+        if isinstance(self._process, Child):
+            self._process.close()
         for queue in self._attached:
             with contextlib.suppress(asyncio.QueueFull):
                 queue.put_nowait(None)

@@ -17,6 +17,7 @@ from events.local.kubelet import hosts, processes, registration, scheduling
 from events.local.kubelet.addresses import Addresses
 from events.local.kubelet.containers import now_text
 from events.local.kubelet.engines import EngineError
+from events.local.kubelet.forking import Forker
 from events.local.kubelet.forwarding import Claim, Forwards
 from events.local.kubelet.images import Images
 from events.local.kubelet.pods import Parts, PodWorker, pods_on_disk
@@ -32,6 +33,8 @@ Object = dict[str, Any]
 _LABEL = "label"
 _HOSTS_PAUSE = 0.05
 _BIND_PAUSE = 1.0
+_STARTING = 8
+"""Containers that are started at once: more would only wait for each other."""
 _STOP_SLACK = 5.0
 
 
@@ -45,7 +48,9 @@ class Node:
         self._recorder = Recorder(api, "kubelet", instance=settings.name, log=log)
         self._addresses = Addresses(settings.network)
         self._forwards = Forwards(log)
-        self._processes = Processes()
+        small = {file for one in settings.images for file in one.small.values()}
+        self._forker = Forker(sorted(small))
+        self._processes = Processes(self._forker)
         self._workers: dict[str, PodWorker] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._parts: Parts
@@ -79,6 +84,7 @@ class Node:
             await self._stopped.wait()
             for helper in helpers:
                 helper.cancel()
+        await self._forker.aclose()
         await self._recorder.drain(1.0)
 
     def _helpers(self) -> Iterable[Any]:
@@ -100,14 +106,16 @@ class Node:
         namespace = await namespaces(data) if self._settings.has_mounts else ""
         if not namespace:
             self._log.warning("No mount namespaces: pods are told where their volumes are instead")
+        images = Images(self._settings.images, data / "programs", None if namespace else self._settings.unmounted)
         self._parts = Parts(
             self._settings,
             self._api,
-            Images(self._settings.images, data / "programs", None if namespace else self._settings.unmounted),
+            images,
             namespace,
             self._processes,
             self.mark,
             self._services.all,
+            asyncio.Semaphore(_STARTING),
             self._recorder.event,  # type: ignore[arg-type]  # its kinds are two texts
         )
 

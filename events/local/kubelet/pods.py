@@ -53,6 +53,7 @@ class Parts:
     processes: Runtime
     mark: str
     services: Callable[[], list[Object]]
+    starting: asyncio.Semaphore
     event: Callable[[Object, str, str, str], None]
 
 
@@ -62,6 +63,7 @@ class PodWorker:
     def __init__(self, pod: Object, address: str, parts: Parts, host_names: str) -> None:
         self._parts, self.settings, self.images = parts, parts.settings, parts.images
         self.namespace, self.processes, self.engine = parts.namespace, parts.processes, parts.settings.engine
+        self.starting = parts.starting
         self.pod, self.address = pod, address
         self.uid: str = pod["metadata"]["uid"]
         self.mark = f"{parts.mark}/{self.uid}"

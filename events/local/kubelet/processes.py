@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from events.errors import KeryxError
+from events.local.kubelet.forking import Child, Forker
 from events.threads import in_thread
 
 MARK = "KERYX_CONTAINER"
@@ -65,10 +66,49 @@ class Launch:
     options: Sequence[str] = ()
     stdin: bool = False
     parent: int = field(default_factory=os.getpid)
+    inner: Mapping[str, str] = field(default_factory=dict)
+    """Programs that a forker has ready, by the path under which they are found."""
 
     def text(self) -> bytes:
         """As the launcher reads it."""
         return json.dumps(asdict(self), default=dict).encode("utf-8", "surrogateescape")
+
+
+async def fork(forker: Forker, launch: Launch, *, wants_stdin: bool) -> Child:
+    """As `start`, with pipes, through a process that forks. Raises StartError, and Unavailable: then `start` it."""
+    with contextlib.ExitStack() as inner, contextlib.ExitStack() as outer:
+        handles: list[int] = []
+        ours: list[int] = []
+        for number in range(3):
+            if number or wants_stdin:
+                reading, writing = os.pipe()
+                mine, its = (reading, writing) if number else (writing, reading)
+                ours.append(mine)
+                outer.callback(os.close, mine)
+            else:
+                its = os.open(os.devnull, os.O_RDONLY)
+            handles.append(its)
+            inner.callback(os.close, its)
+        try:
+            child, report = await forker.fork(launch.text(), handles)
+        except OSError as error:
+            raise StartError(f"cannot start a process: {error.strerror}") from error
+        inner.close()
+        outer.pop_all()
+        if wants_stdin:
+            child.stdin = await child.writes(ours.pop(0))
+        child.stdout, child.stderr = await child.reads(ours[0]), await child.reads(ours[1])
+    try:
+        async with asyncio.timeout(_START_SECONDS):
+            said = await report.read()
+    except TimeoutError as error:
+        child.kill()
+        said = f"{launch.argv[0]} did not start within {_START_SECONDS:g} s: {error}".encode()
+    if said:
+        await child.wait()
+        child.close()
+        raise StartError(said.decode("utf-8", "replace"))
+    return child
 
 
 async def start(

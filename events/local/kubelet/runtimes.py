@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from typing import Protocol
+from typing import Protocol, cast
 
 from events.local.kubelet import processes
+from events.local.kubelet.forking import Forker, Unavailable
 from events.local.kubelet.processes import Launch
 from events.threads import in_thread
 
@@ -42,9 +43,17 @@ class Processes:
 
     scheme = "process"
 
+    def __init__(self, forker: Forker | None = None) -> None:
+        self._forker = forker
+
     async def start(
         self, launch: Launch, *, stdin: int | None, stdout: int | None, stderr: int | None
     ) -> asyncio.subprocess.Process:
+        is_plain = not launch.tty and not launch.is_beside and stdout == stderr == asyncio.subprocess.PIPE
+        if self._forker is not None and is_plain:
+            with contextlib.suppress(Unavailable):
+                child = await processes.fork(self._forker, launch, wants_stdin=stdin is not None)
+                return cast("asyncio.subprocess.Process", child)  # it has what a container needs of one
         return await processes.start(launch, stdin=stdin, stdout=stdout, stderr=stderr)
 
     async def signal(self, process: asyncio.subprocess.Process, mark: str, number: int) -> None:  # noqa: ARG002 - by pid
