@@ -13,10 +13,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from events.backoff import Endless
 from events.logs import Log
 
 LOCALHOST = "127.0.0.1"
-_LOOK_SECONDS = 0.25
+_LOOK_SECONDS, _LOOK_MOST = 0.25, 5.0
+"""Pauses between looks at who listens, which grow while nothing changes: some never listen where they say."""
 _CONNECT_SECONDS = 10.0
 _LISTENING = "0A"
 _PIECE = 64 * 1024
@@ -80,7 +82,7 @@ class Forwards:
         self._log = log
         self._claimants: dict[str, _Claimant] = {}
         self._forwards: dict[int, _Forward] = {}
-        self._changed = asyncio.Event()
+        self._changed, self._is_settled = asyncio.Event(), False
 
     def claim(
         self, uid: str, name: str, address: str, claims: Iterable[Claim], tell: Callable[[str], None], told: str
@@ -98,6 +100,8 @@ class Forwards:
                 if forward.owner == uid and forward.claim not in wanted:
                     self._close(port)
             self._changed.set()
+        elif not self._is_settled:  # something else has changed: perhaps it listens now
+            self._changed.set()
 
     def release(self, uid: str) -> None:
         """The pod is gone: who came next gets its ports."""
@@ -113,14 +117,16 @@ class Forwards:
 
     async def run(self) -> None:
         """Until cancelled."""
+        pauses = Endless(_LOOK_SECONDS, _LOOK_MOST)
         try:
             while True:
-                is_settled = await self._settle()
                 self._changed.clear()
-                seconds = None if is_settled else _LOOK_SECONDS
+                self._is_settled = await self._settle()
+                seconds = None if self._is_settled else pauses.next()
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(seconds):
                         await self._changed.wait()
+                        pauses.reset()
         finally:
             for port in list(self._forwards):
                 self._close(port)
