@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import ipaddress
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 import yaml
@@ -117,6 +119,9 @@ class Connection:
                 loader = await self._load(config, where, configuration, former)
             if not configuration.host:
                 raise ValueError("the cluster has no server")
+            if _is_here(configuration.host):
+                # No proxy stands between, and netrc knows nothing: the session would read both for each request.
+                configuration.client_session_kwargs = {"trust_env": False}
             # Its session is built as its own client would, TLS and proxy included.
             client = rest.RESTClientObject(configuration)
             session = client._create_pool_manager()
@@ -148,9 +153,18 @@ class Connection:
 def _plain(simple: kubeconfig.Plain) -> Link:
     """A link without the library; watches hold connections, callers bound their number."""
     connector = aiohttp.TCPConnector(limit=0, ssl=simple.tls)
-    session = aiohttp.ClientSession(connector=connector, trust_env=True, read_bufsize=_READ_BYTES)
+    is_here = _is_here(simple.server)
+    session = aiohttp.ClientSession(connector=connector, trust_env=not is_here, read_bufsize=_READ_BYTES)
     arguments = {"server_hostname": simple.server_name} if simple.server_name else {}
     return Link(simple.server, session, arguments, fixed=simple.headers)
+
+
+def _is_here(server: str) -> bool:
+    """Whether a server is on this machine, by its address."""
+    try:
+        return ipaddress.ip_address(urlsplit(server).hostname or "").is_loopback
+    except ValueError:
+        return False
 
 
 def found() -> str:

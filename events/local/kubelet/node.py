@@ -24,7 +24,7 @@ from events.local.kubelet.pods import Parts, PodWorker, pods_on_disk
 from events.local.kubelet.processes import Launch, StartError
 from events.local.kubelet.runtimes import Processes
 from events.local.kubelet.settings import Settings
-from events.local.kubelet.sources import NodeApi
+from events.local.kubelet.sources import Authorities, NodeApi
 from events.local.kubelet.streams import Streaming
 from events.logs import Log
 
@@ -116,6 +116,7 @@ class Node:
             self.mark,
             self._services.all,
             asyncio.Semaphore(_STARTING),
+            Authorities(),
             self._recorder.event,  # type: ignore[arg-type]  # its kinds are two texts
         )
 

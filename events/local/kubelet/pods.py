@@ -23,7 +23,7 @@ from events.local.kubelet.images import Images
 from events.local.kubelet.processes import Mount
 from events.local.kubelet.runtimes import Runtime
 from events.local.kubelet.settings import Settings
-from events.local.kubelet.sources import NodeApi, Sources
+from events.local.kubelet.sources import Authorities, NodeApi, Sources
 from events.local.kubelet.volumes import VolumeError, Volumes
 
 Object = dict[str, Any]
@@ -54,6 +54,7 @@ class Parts:
     mark: str
     services: Callable[[], list[Object]]
     starting: asyncio.Semaphore
+    authorities: Authorities
     event: Callable[[Object, str, str, str], None]
 
 
@@ -68,8 +69,8 @@ class PodWorker:
         self.uid: str = pod["metadata"]["uid"]
         self.mark = f"{parts.mark}/{self.uid}"
         self.folder: Path = parts.settings.data / "pods" / self.uid
-        self.volumes = Volumes(pod, self.folder / "volumes", Sources(parts.api, pod["metadata"]["namespace"]))
-        self._sources = Sources(parts.api, pod["metadata"]["namespace"])
+        self._sources = Sources(parts.api, pod["metadata"]["namespace"], parts.authorities)
+        self.volumes = Volumes(pod, self.folder / "volumes", self._sources)
         spec = pod["spec"]
         policy = spec.get("restartPolicy") or "Always"
         self._inits = [Container(one, self, self._init_policy(one, policy)) for one in spec.get("initContainers") or ()]

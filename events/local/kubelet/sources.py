@@ -12,6 +12,7 @@ Object = dict[str, Any]
 
 _RENEW_AT = 0.8
 _LONGEST_REST = 24 * 3600.0
+_AUTHORITY, _AUTHORITY_SECONDS = "kube-root-ca.crt", 60.0
 
 
 class NodeApi(KubeApi, Protocol):
@@ -32,16 +33,40 @@ class Token:
     renew_at: float
 
 
+class Authorities:
+    """The config map with the CA of each namespace, which every pod mounts: read once a minute for all of them."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[float, Object]] = {}
+
+    def get(self, namespace: str) -> Object | None:
+        """As it was within the last minute."""
+        since, found = self._known.get(namespace, (0.0, None))
+        return found if time.monotonic() - since < _AUTHORITY_SECONDS else None
+
+    def put(self, namespace: str, it: Object) -> None:
+        """As it is now."""
+        self._known[namespace] = (time.monotonic(), it)
+
+
 class Sources:
     """Reads for one pod, with the permissions of the node."""
 
-    def __init__(self, api: NodeApi, namespace: str) -> None:
-        self._api, self._namespace = api, namespace
+    def __init__(self, api: NodeApi, namespace: str, authorities: Authorities) -> None:
+        self._api, self._namespace, self._authorities = api, namespace, authorities
 
     async def find(self, kind: str, name: str) -> Object | None:
         """A config map, secret or claim of the pod's namespace."""
+        is_authority = (kind, name) == ("ConfigMap", _AUTHORITY)
+        if is_authority and (known := self._authorities.get(self._namespace)) is not None:
+            return known
         found = await find(self._api, await self._api.resource("v1", kind), name, namespace=self._namespace)
-        return found and found | {"kind": kind}
+        if found is None:
+            return None
+        found |= {"kind": kind}
+        if is_authority:
+            self._authorities.put(self._namespace, found)
+        return found
 
     async def volume(self, name: str) -> Object | None:
         """A persistent volume."""

@@ -43,7 +43,7 @@ from events.threads import in_thread
 LABELS = "workflows.argoproj.io/"
 _BY_WORKFLOW = "workflow"
 _OVER = ("Succeeded", "Failed")
-_ON_THE_WAY = 0.2
+_ON_THE_WAY = 0.5
 _SWEEP = 3600.0
 """Seconds between looks at what the archive may forget."""
 _SOON = (408, 409, 429, 500, 502, 503, 504)
