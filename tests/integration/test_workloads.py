@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import sys
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -229,7 +228,7 @@ async def test_cron_jobs_run_at_their_minute_by_hand_and_not_while_suspended(her
     await here.kubectl("wait", "--for=condition=Complete", "job/now", WAIT)
     assert await here.kubectl("logs", "job/now") == "by hand\n"
     for _ in range(2):  # a minute may take longer than one look has time for
-        with contextlib.suppress(AssertionError):
+        with suppress(AssertionError):
             await here.until(lambda it: it["status"].get("lastSuccessfulTime"), "cronjob", "minutely")
     ran = await here.get("cronjob", "minutely")
     assert ran["status"]["lastScheduleTime"] <= ran["status"]["lastSuccessfulTime"]
