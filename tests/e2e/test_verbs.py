@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
 import json
 import re
@@ -321,10 +320,15 @@ async def test_a_refusal_says_who_may_not_do_what(typist: Typist, server: ApiSer
 
 async def test_a_server_that_is_away_is_named(typist: Typist, server: ApiServer, tmp_path: Path) -> None:
     url = server.url
-    await server.stop()
+    watching = await typist.begin(COMMAND, "get", "ns", "-w")
+    assert watching.stdout is not None
+    async with asyncio.timeout(60):
+        await watching.stdout.readline()
+    server.kill()
+    _, err = await watching.communicate()
+    assert (watching.returncode, b"no answer from the API server" in err, b"Traceback" in err) == (1, True, False)
     said = await typist.keryx("get", "pods", code=1)
     assert url in said
     assert "is it running? `keryx up` starts one" in said
     assert "no such file" in await typist.keryx("get", "pods", "--kubeconfig", tmp_path / "none", code=2)
-    with contextlib.suppress(ConnectionError):
-        await typist.keryx("apply", "-f", "-", stdin=text(manifest("ConfigMap", "c")), code=1)
+    await typist.keryx("apply", "-f", "-", stdin=text(manifest("ConfigMap", "c")), code=1)

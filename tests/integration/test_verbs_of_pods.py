@@ -97,6 +97,11 @@ async def test_a_log_is_followed_until_ctrl_c(here: Machine, typist: Typist) -> 
     process.send_signal(2)
     _, err = await process.communicate()
     assert (process.returncode, err) == (130, b"")
+    for rest in ("| head -1", ">/dev/full"):
+        command = f"{COMMAND} logs -f talks --prefix {rest}"
+        async with asyncio.timeout(60):
+            _, err = await (await typist.begin("sh", "-c", command)).communicate()
+        assert err.decode() == ("keryx: cannot write: No space left on device\n" if "full" in rest else "")
 
 
 WEB = "mkdir -p w; cd w; hostname > name; head -c 3000000 /dev/zero > big; exec python3 -m http.server -b $POD_IP 8000"

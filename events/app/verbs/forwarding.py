@@ -125,12 +125,10 @@ class Forwarder:
                 await self._carry(one, reader, writer)
         except tunnel.Gone:
             pass
-        except UserError as error:
-            self._session.screen.note(f"keryx: port {one.remote}: {error}")
-        except tunnel.Broken as error:
-            self._session.screen.note(f"keryx: port {one.remote}: {error}")
+        except (UserError, tunnel.Broken) as error:
+            self._note(f"port {one.remote}: {error}")
         except ActionError as error:
-            self._session.screen.note(f"keryx: port {one.remote}: {told(error)}")
+            self._note(f"port {one.remote}: {told(error)}")
         finally:
             writer.close()
             with contextlib.suppress(OSError):
@@ -143,8 +141,9 @@ class Forwarder:
                 async with tunnel.opened(
                     self._session.api, place.pod, self._session.namespace, place.ports[one.remote]
                 ) as found:
-                    self._session.screen.line(f"Handling connection for {writer.get_extra_info('sockname')[1]}")
-                    self._session.screen.flush()
+                    with contextlib.suppress(OSError):  # forwarding goes on when nobody reads what is said
+                        self._session.screen.line(f"Handling connection for {writer.get_extra_info('sockname')[1]}")
+                        self._session.screen.flush()
                     await found.carry(reader, writer)
                     return
             except tunnel.Broken:
@@ -167,9 +166,13 @@ class Forwarder:
         if self._place is place:
             self._place = None
         if self._is_pod() and not self._gone.done():
-            self._session.screen.note(f"keryx: the pod {place.pod} has ended")
+            self._note(f"the pod {place.pod} has ended")
             self._gone.set_result(FAILED)
         return True
+
+    def _note(self, text: str) -> None:
+        with contextlib.suppress(OSError):
+            self._session.screen.note(f"keryx: {text}")
 
     def _is_pod(self) -> bool:
         kind, slash, _ = self._wanted.word.partition("/")

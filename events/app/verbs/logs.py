@@ -75,8 +75,14 @@ async def logs(session: Session, wanted: Wanted) -> int:
     if len(streams) > MOST:
         cure = "name a pod, or a container by -c"
         raise UserError(f"{len(streams)} logs are too many to follow, {MOST} is the most", cure=cure)
-    async with asyncio.TaskGroup() as tasks:
-        running = [tasks.create_task(_read(session, one, wanted, has_prefix=has_prefix)) for one in streams]
+    broken: list[BaseException] = []
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            running = [tasks.create_task(_read(session, one, wanted, has_prefix=has_prefix)) for one in streams]
+    except* OSError as group:  # whoever reads us has gone
+        broken += group.exceptions
+    if broken:
+        raise broken[0]
     return max(task.result() for task in running)
 
 

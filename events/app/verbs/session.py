@@ -84,7 +84,10 @@ def run(common: Common, work: Callable[[Session], Awaitable[int]]) -> int:
         where = kubeconfig.find(common.kubeconfig)
         home = common.namespace or kubeconfig.namespace(where, common.context)
         session = Session(home, common.namespace)
-        api = await connect(where, context=common.context, deadline=common.deadline, warn=session.warn)
+        try:
+            api = await connect(where, context=common.context, deadline=common.deadline, warn=session.warn)
+        except ActionError as error:
+            return session.refused(error)
         session.api = api
         try:
             return await work(session)
@@ -102,4 +105,8 @@ def run(common: Common, work: Callable[[Session], Awaitable[int]]) -> int:
         # Whoever read us has gone; what is still buffered must not raise once more at the end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
+    except OSError as error:
+        sys.stderr.write(f"keryx: cannot write: {error.strerror or error}\n")  # a full disk, most likely
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
     return code
