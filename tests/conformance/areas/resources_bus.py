@@ -157,9 +157,19 @@ def without_additions(template: Any, jetstream: Any) -> None:
         if given is None or not given.resources:
             assert container.pop("resources") == REQUESTED[container["name"]]
         if container["name"] == "main":
-            asked = container["livenessProbe"]["httpGet"]
-            assert asked["path"] == "/healthz?js-enabled-only=true"
-            asked["path"] = "/"
+            with_their_probes(container)
+
+
+def with_their_probes(container: Any) -> None:
+    """Row C11 (bus): no delay, five minutes to start, a liveness that knows whether JetStream is enabled."""
+    startup, liveness = container["startupProbe"], container["livenessProbe"]
+    assert startup.pop("periodSeconds") * startup["failureThreshold"] == 300
+    startup["failureThreshold"] = 30
+    assert liveness["httpGet"]["path"] == "/healthz?js-enabled-only=true"
+    liveness["httpGet"]["path"], liveness["periodSeconds"] = "/", 30
+    for probe in (startup, liveness, container["readinessProbe"]):
+        assert "initialDelaySeconds" not in probe
+        probe["initialDelaySeconds"] = 10
 
 
 def settings(text: str) -> list[str]:
