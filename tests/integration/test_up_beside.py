@@ -87,6 +87,22 @@ def _port(configuration: dict[str, Any]) -> int:
     return int(configuration["webhooks"][0]["clientConfig"]["url"].rstrip("/").rpartition(":")[2])
 
 
+async def test_an_installed_webhook_checks_too_and_neither_writes_the_others_configuration(tmp_path: Path) -> None:
+    async with machine(tmp_path) as here:
+        ours = await _configuration(here)
+        await here.kubectl("create", "namespace", "argo-events")
+        file = str(ROOT / "manifests" / "install-validating-webhook.yaml")
+        await here.kubectl("apply", "-f", file)
+        await here.kubectl("rollout", "status", *NAMESPACE, "deployment/events-webhook", "--timeout=55s")
+        await here.get("validatingwebhookconfiguration", "webhook.argo-events.argoproj.io")
+        assert "denied the request: invalid Sensor" in (await apply(here, sensor("wrong", "gone")))[1]
+        assert (await apply(here, sensor("right", "posted")))[0] == 0
+        await here.kubectl("delete", "-f", file, "--timeout=55s")
+        assert "denied the request: invalid Sensor" in (await apply(here, sensor("wrong", "gone")))[1]
+        await here.kubectl("delete", "sensor", "right", "-n", "default", "--timeout=55s")
+        assert (await _configuration(here))["webhooks"] == ours["webhooks"]
+
+
 @pytest.mark.parametrize("manifest", ["install.yaml", "namespace-install.yaml"])
 async def test_installed_controllers_stand_by_and_may_go_again(tmp_path: Path, manifest: str) -> None:
     async with machine(tmp_path) as here:

@@ -53,7 +53,7 @@ def options(settings: Settings, environ: Mapping[str, str] = os.environ) -> Opti
         "cluster_role": environ.get("CLUSTER_ROLE_NAME"),
     }
     names = Names(settings.namespace, port=int(text), **{name: value for name, value in given.items() if value})
-    return Options(names, environ.get("KERYX_ADDRESS", ""))
+    return Options(names, environ.get("KERYX_ADDRESS") or settings.address)
 
 
 class Tls:
@@ -162,7 +162,9 @@ async def run(settings: Settings, version: str) -> int:
 
     log = Log("webhook")
     chosen = options(settings)
-    process = Process(Metrics(version), log, grace=settings.grace, metrics_port=settings.metrics_port)
+    process = Process(
+        Metrics(version), log, grace=settings.grace, metrics_port=settings.metrics_port, address=settings.address
+    )
     api = KubeClient(settings.kubeconfig or None)
 
     async def work(process: Process) -> None:
