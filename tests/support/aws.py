@@ -23,9 +23,9 @@ class Aws:
     def __init__(self, host: str) -> None:
         self.host, self.url = host, f"http://{host}"
 
-    def client(self, service: str) -> Any:
+    def client(self, service: str, region: str = REGION) -> Any:
         keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
-        return boto3.client(service, region_name=REGION, endpoint_url=self.url, **keys)
+        return boto3.client(service, region_name=region, endpoint_url=self.url, **keys)
 
     def post(self, path: str, body: Any = None) -> None:
         """One of moto's own calls."""
@@ -37,12 +37,12 @@ class Aws:
         self.post("reset")
         self.post("config", {"lambda": {"use_docker": False}})
 
-    def make_function(self, name: str) -> None:
+    def make_function(self, name: str, region: str = REGION) -> None:
         role = self.client("iam").create_role(RoleName=f"{name}-role", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
         code = io.BytesIO()
         with zipfile.ZipFile(code, "w") as archive:
             archive.writestr("main.py", "def handle(event, context): return event")
-        self.client("lambda").create_function(
+        self.client("lambda", region).create_function(
             FunctionName=name, Runtime="python3.11", Role=role, Handler="main.handle", Code={"ZipFile": code.getvalue()}
         )
 
