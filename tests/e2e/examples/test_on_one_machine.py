@@ -19,14 +19,14 @@ from support.pubsub import Emulator, emulator
 
 Outcomes = dict[str, BaseException | None]
 ROWS = [*own.ROWS, *(published.ROWS if PUBLISHED.is_dir() else ())]
-TO_APPLY = 240.0
-TO_SEE = 60.0
+TO_APPLY = 600.0
+TO_SEE = 120.0
 """Seconds, of a busy machine, until a check that everything was done for gives up."""
 
 pytestmark = [
     pytest.mark.skipif(not kubectls.found(), reason="no kubectl on this machine"),
     pytest.mark.skipif(sys.platform != "linux", reason="the node is Linux first"),
-    pytest.mark.timeout(900),
+    pytest.mark.timeout(1800),
     pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning"),
 ]
 
