@@ -40,7 +40,7 @@ def test_one_that_does_not_answer_is_not_ready(tmp_path: Path) -> None:
     assert rows[-1][0] == "why"
 
 
-@pytest.mark.parametrize("pid", [os.getpid(), 1, 2**22 + 1])
+@pytest.mark.parametrize("pid", [os.getpid(), 1, 2**22 + 1], ids=["ours", "another", "nobody"])
 def test_a_state_that_was_left_behind_is_nobody_whoever_has_its_pid(tmp_path: Path, pid: int) -> None:
     place = Place(tmp_path)
     place.write(State(pid, "1", is_ready=True))

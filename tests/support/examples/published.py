@@ -63,6 +63,11 @@ async def two_conditions(world: World) -> None:
         await world.succeeded(HOME, "dependencies-conditions", trigger, says="hello world")
 
 
+async def all_refused(world: World) -> None:
+    await world.succeeded(FILTERS, "with-multiple-filters")  # a late one of the events that it was handed, too
+    assert not await world.workflows(FILTERS, "with-ctx-filter")
+
+
 async def two_at_once(world: World) -> None:
     async def made() -> bool:
         found = await world.workflows(HOME, "multi-dependencies")
@@ -177,7 +182,7 @@ ROWS = [
     sensor("dependencies-conditions", "triggers that wait for different events", two_conditions),
     sensor("file", "the name of the file as an argument", "/test-data/x.txt"),
     filtered("filter-script", "a filter in Lua", "with-script-filter", "lua"),
-    filtered("filter-with-context", "a filter on the source", "with-ctx-filter", "elsewhere"),
+    Row("sensors/filter-with-context.yaml", "a filter on the source, which refuses what `webhook` sends", all_refused),
     filtered("filter-with-data-advanced", "three filters on data", "with-advanced-data-filters", "advanced"),
     filtered("filter-with-data-simple-1", "a text", "with-simple-data-filter-1", "hello"),
     filtered("filter-with-data-simple-2", "one of several texts", "with-simple-data-filter-2"),

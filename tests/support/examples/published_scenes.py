@@ -133,7 +133,12 @@ async def with_environment(world: World, namespace: str, kind: str, name: str, *
 
 async def namespaces(world: World) -> None:
     """With the accounts that the examples name; those that they only assume may do everything."""
-    assumed = [(FILTERS, "default"), (STEPS, "default"), (STEPS, "k8s-resource-sa"), (HOME, "argo-events-sa")]
+    assumed = [
+        (FILTERS, "default"),
+        (STEPS, "operate-workflow-sa"),
+        (STEPS, "k8s-resource-sa"),
+        (HOME, "argo-events-sa"),
+    ]
     assumed += [(HOME, "argo-events"), (HOME, "your-service-account"), (HOME, "operate-workflow-sa")]
     for namespace in (HOME, FILTERS, STEPS, ARGO_NAMESPACE):
         await world.kubectl("create", "namespace", namespace)
@@ -249,7 +254,6 @@ async def filters(world: World) -> None:
         (*where, {"b": {"d": "hello there"}, "name": "or-data"}),
         (*where, place | {"name": "from-the-event"}),
     )
-    await world.publish(FILTERS, (*where, {"body": {"message": "elsewhere"}}), named="custom-webhook")
 
 
 # ---- the tutorials, step by step: their sensors have one name

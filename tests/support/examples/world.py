@@ -230,8 +230,8 @@ class World:
         async with aiohttp.ClientSession() as session, session.post(url, json=body, headers=headers) as answer:
             assert answer.status == 200, await answer.text()
 
-    async def publish(self, namespace: str, *events: tuple[str, str, Any], named: str = "") -> None:
-        """(source, event, data) on the bus of a namespace, in the place of sources; their context may be `named` so."""
+    async def publish(self, namespace: str, *events: tuple[str, str, Any]) -> None:
+        """(source, event, data) on the bus of a namespace, in the place of sources."""
         secret = await self.get("v1", "Secret", "eventbus-default-js-client-auth", namespace)
         login = yaml.safe_load(base64.b64decode(secret["data"]["client-auth"]))
         pod = await self.get("v1", "Pod", "eventbus-default-js-0", namespace)
@@ -245,7 +245,7 @@ class World:
                 stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
                 event = Event(
                     id=f"{source}-{name}-{number}-{time.monotonic()}",
-                    source=named or source,
+                    source=source,
                     type="webhook",
                     subject=name,
                     time=stamp,
