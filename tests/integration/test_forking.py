@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from support.keryx import until
 
-from events.local.kubelet import processes
+from events.local.kubelet import forking, processes
 from events.local.kubelet.forking import Forker, Unavailable
 from events.local.kubelet.lives import Child
 from events.local.kubelet.processes import Launch, StartError
@@ -96,10 +96,55 @@ async def test_a_forker_that_died_is_told_and_started_again(forker: Forker) -> N
     assert await ended(await started(forker, "true")) == (b"", b"", 0)
 
 
+async def test_what_nobody_waits_for_any_more_does_not_begin(forker: Forker, tmp_path: Path) -> None:
+    await ended(await started(forker, "true"))
+    assert forker._process is not None
+    os.kill(forker._process.pid, signal.SIGSTOP)
+    given_up = [asyncio.create_task(started(forker, "touch", str(tmp_path / str(number)))) for number in range(3)]
+    await asyncio.sleep(0.1)
+    for task in given_up:
+        task.cancel()
+    await asyncio.gather(*given_up, return_exceptions=True)
+    assert await ended(await started(forker, "echo", "mine")) == (b"mine\n", b"", 0)
+    assert not list(tmp_path.iterdir())
+
+
+async def test_an_answer_that_comes_too_late_begins_nothing(
+    forker: Forker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await ended(await started(forker, "true"))
+    assert forker._process is not None
+    monkeypatch.setattr(forking, "_ANSWER_SECONDS", 0.05)
+    os.kill(forker._process.pid, signal.SIGSTOP)
+    with pytest.raises(Unavailable, match="does not answer"):
+        await started(forker, "touch", str(tmp_path / "file"))
+    monkeypatch.undo()
+    assert await ended(await started(forker, "echo", "mine")) == (b"mine\n", b"", 0)
+    assert not list(tmp_path.iterdir())
+
+
+async def test_a_fork_that_is_not_told_to_go_on_ends(forker: Forker, tmp_path: Path) -> None:
+    await ended(await started(forker, "true"))
+    reading, writing = os.pipe()
+    heard, word = os.pipe()
+    null = os.open(os.devnull, os.O_RDWR)
+    with (tmp_path / "launch").open("w+b") as file:
+        file.write(Launch(["touch", str(tmp_path / "made")], ENV, "/").text())
+        file.flush()
+        pid = await forker._ask([heard, file.fileno(), writing, null, null, null])
+    for handle in (writing, heard, word, null):
+        os.close(handle)
+    _, status = await asyncio.to_thread(os.waitpid, pid, 0)
+    assert os.waitstatus_to_exitcode(status) == 126
+    assert os.read(reading, 100) == b""
+    os.close(reading)
+    assert not (tmp_path / "made").exists()
+
+
 async def test_what_was_forked_dies_with_the_process_that_asked_for_it() -> None:
     program = """
 import asyncio, sys
-from events.local.kubelet import processes
+from events.local.kubelet import forking, processes
 from events.local.kubelet.forking import Forker
 from events.local.kubelet.processes import Launch
 async def main():

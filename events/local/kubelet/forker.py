@@ -1,9 +1,10 @@
 """Starts containers by forking: a process with everything that `launch` needs in memory. Standard library alone.
 
 A Python that starts anew for each container costs more than most of what containers of workflows do. Each request is
-one message with five file descriptors (the description, the report, the three streams); the answer is a pid. What is
-forked is a child of whoever started this process (CLONE_PARENT), who waits for it, and dies with it. Small programs
-of ours that stand in for images run in the fork itself.
+one message with six file descriptors (the word to go on, the description, the report, the three streams); the answer is
+a pid. What is forked is a child of whoever started this process (CLONE_PARENT), who waits for it, and dies with it. It
+begins once it is told to, so that one whose pid never arrived does nothing. Small programs of ours that stand in for
+images run in the fork itself.
 
 `forker.py CHANNEL_FD LAUNCH_FILE [PROGRAM_FILE…]`
 """
@@ -25,6 +26,7 @@ from typing import Any, NoReturn
 _CLONE_PARENT = 0x00008000
 _CLONE = {"x86_64": 56, "aarch64": 220, "arm64": 220}
 _STREAMS = (0, 1, 2)
+_HANDLES = 6
 _NOT_STARTED = 126
 _MOST_HANDLES = 65536
 
@@ -47,9 +49,13 @@ def _fork(libc: Any, number: int) -> int:
 
 
 def _become(launch: Any, handles: list[int], programs: dict[str, CodeType]) -> NoReturn:
-    description, report, *streams = handles
+    word, description, report, *streams = handles
     try:
         os.setsid()
+        is_wanted = os.read(word, 1)
+        os.close(word)
+        if not is_wanted:
+            os._exit(_NOT_STARTED)
         os.set_inheritable(report, False)  # noqa: FBT003  # has no names
         with open(description, "rb") as file:
             file.seek(0)
@@ -109,10 +115,10 @@ def main() -> None:
     gc.collect()
     gc.freeze()
     while True:
-        message, handles, _, _ = socket.recv_fds(channel, 16, 5)
+        message, handles, _, _ = socket.recv_fds(channel, 16, _HANDLES)
         if not message:
             return
-        pid = _fork(libc, number) if len(handles) == 5 else -1
+        pid = _fork(libc, number) if len(handles) == _HANDLES else -1
         if pid == 0:
             channel.close()
             _become(launch, handles, programs)

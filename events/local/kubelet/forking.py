@@ -102,18 +102,21 @@ class Forker:
         if self._is_useless:
             raise Unavailable("this machine is not known to fork so")
         reading, writing = os.pipe()
+        heard, word = os.pipe()
         try:
             with tempfile.TemporaryFile() as file:
                 file.write(description)
                 file.flush()
                 async with self._lock:
-                    pid = await self._ask([file.fileno(), writing, *streams])
+                    pid = await self._ask([heard, file.fileno(), writing, *streams])
+            child = Child(pid)
+            os.write(word, b"!")
         except BaseException:
             os.close(reading)
             raise
         finally:
-            os.close(writing)
-        child = Child(pid)
+            for handle in (writing, heard, word):
+                os.close(handle)
         return child, await child.reads(reading)
 
     async def _ask(self, handles: list[int]) -> int:
@@ -125,6 +128,9 @@ class Forker:
         except (OSError, TimeoutError) as error:
             await self.aclose()
             raise Unavailable(f"the process that forks does not answer: {error}") from error
+        except asyncio.CancelledError:
+            self._let_go()  # the answer that is on its way is nobody's
+            raise
         if not answer or int(answer) <= 0:
             await self.aclose()
             self._is_useless = bool(answer)
@@ -154,6 +160,11 @@ class Forker:
 
     async def aclose(self) -> None:
         """End it; what it forked goes on."""
+        process = self._let_go()
+        if process is not None:
+            await process.wait()
+
+    def _let_go(self) -> asyncio.subprocess.Process | None:
         channel, self._channel = self._channel, None
         process, self._process = self._process, None
         if channel is not None:
@@ -161,4 +172,4 @@ class Forker:
         if process is not None:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
-            await process.wait()
+        return process
