@@ -2,8 +2,8 @@
 
 From `kubernetes` comes what is hard and changes (contexts, exec plugins, OIDC, client certificates, the rotating
 token of a pod); requests are ours, because its generated client wants models. It is imported in a thread when the
-first connection is made: 0.2 to 0.4 s and 16 MB, which a process without Kubernetes does not pay. Nor does one whose
-kubeconfig has plain credentials (`kubeconfig`).
+first connection is made: 0.2 to 0.4 s and 16 MB, which a process without Kubernetes does not pay. Nor does a pod, or
+one whose kubeconfig has plain credentials (`kubeconfig`).
 """
 
 from __future__ import annotations
@@ -12,8 +12,7 @@ import asyncio
 import importlib
 import ipaddress
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -41,15 +40,15 @@ class Link:
     arguments: dict[str, Any]
     """Further arguments of every request."""
     configuration: Any = None
-    """The library's; None when the credentials are `fixed`."""
+    """The library's; None when the credentials are `plain`."""
     loader: Any = None
-    fixed: Mapping[str, str] = field(default_factory=dict)
+    plain: kubeconfig.Plain | None = None
 
     async def headers(self) -> dict[str, str]:
-        """The credentials as headers; a pod's token is read again every minute."""
-        if self.configuration is None:
-            return dict(self.fixed)
+        """The credentials as headers; a token in a file is read again every minute."""
         try:
+            if self.plain is not None:
+                return self.plain.headers()
             settings = await self.configuration.auth_settings()
         except Exception as error:
             raise ActionError(f"no credentials for {self.server}: {error}") from error
@@ -108,7 +107,10 @@ class Connection:
 
     async def _open(self, former: Link | None = None) -> Link:
         where = self._kubeconfig or found()
-        if where and (simple := await asyncio.to_thread(kubeconfig.plain, where, self._context)):
+        simple = await asyncio.to_thread(
+            lambda: kubeconfig.plain(where, self._context) if where else kubeconfig.of_pod()
+        )
+        if simple:
             return _plain(simple)
         config, rest, configuration = await asyncio.to_thread(_imported)
         configuration.connection_pool_maxsize = 0  # watches hold connections: callers bound their own number
@@ -133,6 +135,9 @@ class Connection:
         set_ones = {name: value for name, value in arguments.items() if value}
         return Link(configuration.host.rstrip("/"), session, set_ones, configuration, loader)
 
+    def _plain(self, where: str) -> kubeconfig.Plain | None:
+        return kubeconfig.plain(where, self._context) if where else kubeconfig.of_pod()
+
     async def _load(self, config: Any, where: str, configuration: Any, former: Link | None) -> Any:
         """Fill `configuration`; returns the loader of a kubeconfig."""
         if not where:
@@ -156,7 +161,7 @@ def _plain(simple: kubeconfig.Plain) -> Link:
     is_here = _is_here(simple.server)
     session = aiohttp.ClientSession(connector=connector, trust_env=not is_here, read_bufsize=_READ_BYTES)
     arguments = {"server_hostname": simple.server_name} if simple.server_name else {}
-    return Link(simple.server, session, arguments, fixed=simple.headers)
+    return Link(simple.server, session, arguments, plain=simple)
 
 
 def _is_here(server: str) -> bool:

@@ -1,7 +1,7 @@
-"""kubeconfig files, read without the library of Kubernetes: what a context says, and plain credentials.
+"""kubeconfig files and the account of a pod, read without the library of Kubernetes: what is said there, as it is.
 
-Importing the library costs 0.3 s and 16 MB, which a command that is typed should not take. Whatever is not plain
-(plugins, OIDC, a proxy) and whatever is wrong is left to the library: `plain` returns None for it.
+Importing the library costs 0.3 s and 16 MB, which neither a command that is typed nor each of many pods should take.
+Whatever is not plain (plugins, OIDC, a proxy) and whatever is wrong is left to the library: None is returned for it.
 """
 
 from __future__ import annotations
@@ -11,13 +11,18 @@ import binascii
 import os
 import ssl
 import tempfile
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from events import mounted
+
+ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
+"""Where a pod finds its own."""
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _CLUSTER = {
     *("server", "tls-server-name", "extensions"),
@@ -28,18 +33,43 @@ _USER = {
     *("client-certificate", "client-certificate-data", "client-key", "client-key-data"),
 }
 """The fields that are plain."""
+_READ_AGAIN = 60.0
 _FILES = ("certificate-authority", "client-certificate", "client-key", "tokenFile")
 _UNUSABLE = (OSError, ValueError, TypeError, KeyError, AttributeError, yaml.YAMLError, binascii.Error)
 
 
+class Token:
+    """A token in a file, where it is replaced before it ends: read again every minute, as clients of Kubernetes do."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._text, self._read_at = path, "", 0.0
+        self.text()
+
+    def text(self) -> str:
+        """Raises OSError and ValueError."""
+        now = time.monotonic()
+        if not self._text or now - self._read_at >= _READ_AGAIN:
+            text = self._path.read_text(encoding="utf-8").strip()
+            if not text:
+                raise ValueError(f"{self._path} is empty")
+            self._text, self._read_at = text, now
+        return self._text
+
+
 @dataclass(frozen=True, slots=True)
 class Plain:
-    """One server and who we are there."""
+    """One server and who we are there: by a token, by a client certificate, or nobody."""
 
     server: str
     tls: ssl.SSLContext
-    headers: Mapping[str, str]
     server_name: str = ""
+    token: str = field(default="", repr=False)
+    file: Token | None = None
+
+    def headers(self) -> dict[str, str]:
+        """The credentials. Raises OSError and ValueError."""
+        token = self.file.text() if self.file else self.token
+        return {"authorization": f"Bearer {token}"} if token else {}
 
 
 def plain(where: str, context: str | None) -> Plain | None:
@@ -51,8 +81,23 @@ def plain(where: str, context: str | None) -> Plain | None:
         user = config["users"][chosen["user"]] if chosen.get("user") else {}
         if not (cluster.keys() <= _CLUSTER and user.keys() <= _USER and isinstance(cluster["server"], str)):
             return None
-        headers = {"authorization": f"Bearer {token}"} if (token := _token(user)) else {}
-        return Plain(cluster["server"].rstrip("/"), _tls(cluster, user), headers, cluster.get("tls-server-name") or "")
+        token = str(user.get("token") or "")
+        file = Token(Path(user["tokenFile"])) if user.get("tokenFile") and not token else None
+        name = cluster.get("tls-server-name") or ""
+        return Plain(cluster["server"].rstrip("/"), _tls(cluster, user), name, token, file)
+    except _UNUSABLE:
+        return None
+
+
+def of_pod(environ: Mapping[str, str] = os.environ) -> Plain | None:
+    """The server and the account of the pod that this process runs in, where all of it is there; reads files."""
+    host, port = environ.get("KUBERNETES_SERVICE_HOST"), environ.get("KUBERNETES_SERVICE_PORT")
+    if not host or not port:
+        return None
+    folder = Path(mounted.where(ACCOUNT, environ))
+    try:
+        tls = _tls({"certificate-authority": str(folder / "ca.crt")}, {})
+        return Plain(f"https://{f'[{host}]' if ':' in host else host}:{port}", tls, file=Token(folder / "token"))
     except _UNUSABLE:
         return None
 
@@ -86,12 +131,6 @@ def _merged(where: str) -> dict[str, Any]:
 def _absolute(entry: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Files are named as seen from the kubeconfig."""
     return {name: str(folder / value) if name in _FILES and value else value for name, value in entry.items()}
-
-
-def _token(user: Mapping[str, Any]) -> str:
-    if user.get("token"):
-        return str(user["token"])
-    return Path(user["tokenFile"]).read_text(encoding="utf-8").strip() if user.get("tokenFile") else ""
 
 
 def _tls(cluster: Mapping[str, Any], user: Mapping[str, Any]) -> ssl.SSLContext:

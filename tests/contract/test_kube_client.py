@@ -6,16 +6,17 @@ import asyncio
 import json
 import logging
 import stat
+import time
 from collections.abc import AsyncIterator
-from datetime import datetime, timedelta
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
+import certifi
 import pytest
 from support.kube_server import Canned, KubeServer, status_of
 
 from events.errors import ActionError, UserError
+from events.kube import kubeconfig
 from events.kube.api import KubeError, Resource
 from events.kube.client import KubeClient, connect
 
@@ -280,30 +281,35 @@ async def test_credentials_that_cannot_be_renewed_are_worth_another_attempt(serv
 
 
 async def test_the_token_of_a_pod_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import certifi
-    from kubernetes.aio.config import incluster_config
-
     token = tmp_path / "token"
-    token.write_text("first")
-    monkeypatch.setattr(incluster_config, "SERVICE_TOKEN_FILENAME", str(token))
-    monkeypatch.setattr(incluster_config, "SERVICE_CERT_FILENAME", certifi.where())
+    token.write_text("first\n")
+    (tmp_path / "ca.crt").write_text(Path(certifi.where()).read_text())
+    monkeypatch.setattr(kubeconfig, "ACCOUNT", str(tmp_path))
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
     monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "443")
     client = await connect()
     link = await client._connection.link()
     assert link.server == "https://10.0.0.1:443"
-    assert await link.headers() == {"authorization": "bearer first"}
+    assert await link.headers() == {"authorization": "Bearer first"}
     token.write_text("second")
-    assert await link.headers() == {"authorization": "bearer first"}
-    in_two_minutes = datetime.now() + timedelta(minutes=2)
-    clock = SimpleNamespace(datetime=SimpleNamespace(now=lambda: in_two_minutes), timedelta=timedelta)
-    monkeypatch.setattr(incluster_config, "datetime", clock)
-    assert await link.headers() == {"authorization": "bearer second"}
+    assert await link.headers() == {"authorization": "Bearer first"}
+    now = time.monotonic()
+    monkeypatch.setattr(kubeconfig.time, "monotonic", lambda: now)
+    now += 120
+    assert await link.headers() == {"authorization": "Bearer second"}
     token.unlink()
-    in_two_minutes += timedelta(minutes=2)
+    now += 120
     with pytest.raises(ActionError, match=r"no credentials for https://10\.0\.0\.1:443"):
         await link.headers()
     await client.aclose()
+
+
+async def test_a_pod_without_an_account_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kubeconfig, "ACCOUNT", str(tmp_path / "none"))
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "443")
+    with pytest.raises(UserError, match="service account of this pod: cannot be used: Service token file"):
+        await connect()
 
 
 async def test_a_watch_renews_credentials_too(server: KubeServer, tmp_path: Path) -> None:

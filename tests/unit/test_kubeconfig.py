@@ -32,11 +32,11 @@ def test_a_token_is_plain(tmp_path: Path) -> None:
     where = write(tmp_path / "a", config({"token": "t"}, **{"tls-server-name": "n"}))
     found = kubeconfig.plain(where, None)
     assert found is not None
-    assert (found.server, found.server_name, dict(found.headers)) == ("https://h:1", "n", {"authorization": "Bearer t"})
+    assert (found.server, found.server_name, found.headers()) == ("https://h:1", "n", {"authorization": "Bearer t"})
     (tmp_path / "token").write_text("of a file\n")
     found = kubeconfig.plain(write(tmp_path / "a", config({"tokenFile": "token"})), None)
     assert found is not None, "named as seen from the kubeconfig"
-    assert found.headers["authorization"] == "Bearer of a file"
+    assert found.headers()["authorization"] == "Bearer of a file"
 
 
 @pytest.mark.parametrize(
@@ -73,4 +73,4 @@ def test_of_several_files_what_stands_first_counts(tmp_path: Path) -> None:
     assert kubeconfig.namespace(where, "three") == ""
     found = kubeconfig.plain(where, "two")
     assert found is not None
-    assert found.headers["authorization"] == "Bearer first"
+    assert found.headers()["authorization"] == "Bearer first"
