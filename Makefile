@@ -50,6 +50,7 @@ bench: venv
 
 soak: venv
 	$(BIN)/pytest tests/chaos tests/e2e/test_chaos.py --soak -s --seeds "$(SEEDS)"
+	$(BIN)/pytest --soak tests/e2e/examples
 	$(BIN)/pytest --soak -s tests/integration/test_pubsub_loss.py tests/integration/test_sqs_loss.py \
 		tests/integration/test_s3_loss.py
 	env -u KUBECONFIG KERYX_ALL_KUBECTLS=1 $(BIN)/pytest --soak tests/contract/kubernetes \

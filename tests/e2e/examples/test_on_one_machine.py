@@ -32,8 +32,10 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outcomes]:
+def outcomes(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outcomes]:
     """Row -> what was wrong with it; all are looked at, at once. "": what went wrong before."""
+    if not request.config.getoption("--soak"):
+        pytest.skip("minutes of a whole machine: runs with --soak (`make soak`)")
     with ExitStack() as stack:
         server = stack.enter_context(aws())
         server.reset()

@@ -53,6 +53,8 @@ class Router:
         response = await self._answered(request)
         if not response.prepared:
             response.headers["Server"] = "keryx"  # not which libraries
+            if request.body_exists and not request.content.is_eof():
+                response.force_close()  # the rest of the body is on its way: nothing else can use this connection
         return response
 
     async def _answered(self, request: web.BaseRequest) -> web.StreamResponse:
