@@ -4,78 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from prometheus_client import CollectorRegistry
-from support.breaking_kube import beside
-from support.dependents import API, LOG, World
+from support.dependents import API, World
+from support.event_buses import APPS, BASE, JETSTREAM, SECRETS, Buses
 
-from eventbus import configuration, resources, secret_data
+from eventbus import secret_data
 from eventbus.configuration import Configuration
-from eventbus.controller import EventBusController
 from events.errors import ActionError
 from events.kube import objects
 from events.kube.api import Object
-from events.kube.applying import Applier
-from events.kube.controller import Controller
-from events.kube.informer import Informers
-from events.kube.recording import Recorder
-from events.metrics import ControllerMetrics
-
-JETSTREAM: dict[str, Any] = {"jetstream": {"version": "latest"}}
-SECRETS = ["backup", "client-auth", "sensor-auth", "server", "source-auth"]
-BASE = "eventbus-default-js"
-APPS = "apps/v1"
-
-
-class Buses:
-    """The controller of EventBuses in a namespace."""
-
-    def __init__(self, world: World) -> None:
-        self.world, self.configuration = world, configuration.shipped()
-
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[Controller]:
-        kube, metrics = self.world.kube, ControllerMetrics(CollectorRegistry())
-        informers = Informers(kube, namespace=self.world.namespace, log=LOG)
-        recorder = Recorder(kube, "eventbus-controller")
-
-        def current() -> Configuration:
-            return self.configuration
-
-        made = EventBusController(kube, informers, Applier(kube), recorder, current, log=LOG)
-        controller = Controller("eventbus-controller", made.reconcile, metrics=metrics, log=LOG)
-        made.watch(controller)
-        async with beside(informers.run(), recorder.run(), controller.run()):
-            await informers.synced()
-            yield controller
-
-    async def servers(self, name: str = BASE) -> Object:
-        async def found() -> Object | None:
-            return await self.world.get("StatefulSet", name, APPS)
-
-        made: Object = await self.world.until(found, f"StatefulSet {name}")
-        return made
-
-    async def ready(self, count: int = 3, name: str = BASE) -> None:
-        """Say that so many servers are ready."""
-        made = await self.servers(name)
-        told = {"replicas": 3, "updatedReplicas": 3, "readyReplicas": count}
-        told["observedGeneration"] = made["metadata"].get("generation", 1)
-        await self.world.change("StatefulSet", name, {"status": told}, APPS, status=True)
-
-    async def deployed(self, status: str = "True", reason: str | None = None, message: str = "") -> Object:
-        return await self.world.condition("EventBus", "default", "Deployed", status, reason, message)
-
-    async def secret(self, suffix: str) -> dict[str, str] | None:
-        raw = await self.world.get("Secret", f"{BASE}-{suffix}", "v1")
-        return None if raw is None else {key: base64.b64decode(text).decode() for key, text in raw["data"].items()}
-
-    async def secrets(self) -> dict[str, Any]:
-        return {suffix: await self.secret(suffix) for suffix in SECRETS}
 
 
 @pytest.fixture
@@ -110,91 +49,6 @@ async def test_a_bus_is_deployed_when_its_servers_are_ready_and_says_until_then_
         made = await buses.world.get(kind, name, api)
         assert made is not None, name
         assert [one["uid"] for one in made["metadata"]["ownerReferences"]] == [bus["metadata"]["uid"]]
-
-
-def pod_of(servers: Object) -> Object:
-    """The first pod, as a StatefulSet makes it."""
-    template = servers["spec"]["template"]
-    keys = ("name", "image")
-    containers = [{key: one[key] for key in keys} for one in template["spec"]["containers"]]
-    meta = {"name": f"{BASE}-0", "labels": template["metadata"]["labels"]}
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": {"containers": containers}}
-
-
-def container(**state: Any) -> dict[str, Any]:
-    """The status of a pod whose server is in this state."""
-    one = {"name": "main", "image": "nats", "imageID": "", "ready": False, "restartCount": 3, **state}
-    return {"phase": "Running", "containerStatuses": [one]}
-
-
-WAITING = "back-off 5m0s restarting failed container"
-ENDED = {"exitCode": 1, "reason": "Error", "message": "[7] starting\n[7] [FTL] can't start JetStream: no space left\n"}
-UNPLACED = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes are available"}
-
-
-@pytest.mark.parametrize(
-    ("status", "reason", "message"),
-    [
-        (
-            container(state={"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}),
-            "ImagePullBackOff",
-            f"0 of 3 pods are ready; pod {BASE}-0: no such image",
-        ),
-        (
-            container(
-                state={"waiting": {"reason": "CrashLoopBackOff", "message": WAITING}}, lastState={"terminated": ENDED}
-            ),
-            "CrashLoopBackOff",
-            f"pod {BASE}-0: the container ends with exit code 1: [7] [FTL] can't start JetStream: no space left",
-        ),
-        ({"phase": "Pending", "conditions": [UNPLACED]}, "Unschedulable", "0/3 nodes are available"),
-        (container(), "PodsNotReady", f"pod {BASE}-0 runs and is not ready yet: its log says why"),
-    ],
-)
-async def test_why_its_pods_are_not_ready_is_told(buses: Buses, status: Any, reason: str, message: str) -> None:
-    async with buses.running():
-        await buses.world.put("EventBus", "default", JETSTREAM)
-        servers = await buses.servers()
-        await buses.world.kube.kube.create(pod_of(servers), namespace=buses.world.namespace)
-        await buses.world.change("Pod", f"{BASE}-0", {"status": status}, "v1", status=True)
-        await buses.deployed("False", reason, message)
-        await buses.ready()
-        await buses.deployed("True", "Succeeded")
-
-
-async def test_a_claim_without_a_volume_is_told(buses: Buses) -> None:
-    labels = resources.labels("default")
-    claim = {
-        "accessModes": ["ReadWriteOnce"],
-        "storageClassName": "fast",
-        "resources": {"requests": {"storage": "1Gi"}},
-    }
-    meta = {"name": f"data-{BASE}-0", "labels": labels}
-    body = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": meta, "spec": claim}
-    async with buses.running() as controller:
-        await buses.world.put("EventBus", "default", JETSTREAM)
-        await buses.deployed("False", "PodsNotReady")
-        await buses.world.kube.kube.create(body, namespace=buses.world.namespace)
-        controller.again()
-        why = f"PersistentVolumeClaim data-{BASE}-0 waits for a volume of 1Gi of StorageClass 'fast'"
-        await buses.deployed("False", "VolumesPending", why)
-
-
-async def test_who_refuses_its_pods_is_told(buses: Buses) -> None:
-    async with buses.running() as controller:
-        await buses.world.put("EventBus", "default", JETSTREAM)
-        await buses.deployed("False", "PodsNotReady")
-        servers = await buses.servers()
-        about = {"apiVersion": APPS, "kind": "StatefulSet", "name": BASE, "namespace": buses.world.namespace}
-        why = (
-            f'create Pod {BASE}-0 in StatefulSet {BASE} failed error: pods "{BASE}-0" is forbidden: exceeded quota: few'
-        )
-        event = {"reason": "FailedCreate", "type": "Warning", "message": why}
-        event["involvedObject"] = about | {"uid": servers["metadata"]["uid"]}
-        names = {"metadata": {"name": "refused"}, "apiVersion": "v1", "kind": "Event"}
-        await buses.world.kube.kube.create(names | event, namespace=buses.world.namespace)
-        controller.again()
-        await buses.deployed("False", "FailedCreate", f"0 of 3 pods are ready; {why}")
 
 
 async def test_nothing_is_written_when_nothing_has_changed(buses: Buses) -> None:
