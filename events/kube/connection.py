@@ -135,9 +135,6 @@ class Connection:
         set_ones = {name: value for name, value in arguments.items() if value}
         return Link(configuration.host.rstrip("/"), session, set_ones, configuration, loader)
 
-    def _plain(self, where: str) -> kubeconfig.Plain | None:
-        return kubeconfig.plain(where, self._context) if where else kubeconfig.of_pod()
-
     async def _load(self, config: Any, where: str, configuration: Any, former: Link | None) -> Any:
         """Fill `configuration`; returns the loader of a kubeconfig."""
         if not where:

@@ -59,14 +59,12 @@ class History:
             raise Expired
         return self._changes[bisect.bisect_right(self._changes, version, key=lambda one: one.version) :]
 
-    async def more(self) -> None:
-        """Wait for the next change."""
+    def more(self) -> asyncio.Future[None]:
+        """Done with the next change after this call: a change before anybody awaits it is not missed."""
         waiter = asyncio.get_running_loop().create_future()
         self._waiters.add(waiter)
-        try:
-            await waiter
-        finally:
-            self._waiters.discard(waiter)
+        waiter.add_done_callback(self._waiters.discard)
+        return waiter
 
     def as_of(self, version: int, now: Mapping[Key, Entry]) -> Mapping[Key, Entry]:
         """The objects at a version, from those of today. Raises Expired."""

@@ -158,12 +158,11 @@ def too_old(version: int, floor: int) -> StatusError:
     return errors.expired(f"too old resource version: {version} ({floor + 1})")
 
 
-async def _wait(more: Any, seconds: float) -> None:
-    task = asyncio.ensure_future(more)
+async def _wait(change: asyncio.Future[None], seconds: float) -> None:
     try:
-        await asyncio.wait({task}, timeout=max(0.0, seconds))
+        await asyncio.wait({change}, timeout=max(0.0, seconds))
     finally:
-        task.cancel()
+        change.cancel()
 
 
 def _next_bookmark(now: float, end: float) -> float:
