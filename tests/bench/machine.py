@@ -66,8 +66,9 @@ class Up:
 
 @asynccontextmanager
 async def running(directory: Path, *arguments: str) -> AsyncIterator[Up]:
-    """`keryx up` on a new data directory."""
+    """`keryx up` on a data directory, a new one or one that was used before."""
     data, began = directory / "data", time.perf_counter()
+    (data / "kubeconfig").unlink(missing_ok=True)  # it is written again when everything is ready
     process = Keryx(directory, "up", "--data", data, "--port", str(free_port()), *arguments)
     process.start()
     api = KubeClient(str(data / "kubeconfig"))
