@@ -86,9 +86,10 @@ def up(
     gc.disable()  # what is imported now stays: to look through it again and again would take a quarter of a second
     from events.app.local import terminal
     from events.app.local import up as upping
+    from events.app.local.options import Options
 
     gc.enable()
-    chosen = upping.Options(data, port, crash_backoff, refresh=refresh, images=images, has_mounts=mounts == "auto")
+    chosen = Options(data, port, crash_backoff, refresh=refresh, images=images, has_mounts=mounts == "auto")
     chosen = replace(chosen, runtime="" if runtime == "process" else runtime)
     if is_shown:
         return process.start(lambda: terminal.run(chosen, display))

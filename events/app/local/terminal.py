@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from events.app.local import up
 from events.app.local.display import Display, Handler
 from events.app.local.news import News
+from events.app.local.options import Options
 from events.app.local.steps import Row
 from events.kube.api import KubeApi
 from events.logs import Log
@@ -43,7 +44,7 @@ class Terminal(up.Watcher):
         self._display.line("stopping: pods are ended, at most 10 s each; Ctrl-C again has no effect")
 
 
-async def run(options: up.Options, display: Display) -> int:
+async def run(options: Options, display: Display) -> int:
     """Until SIGTERM or SIGINT. Raises UserError."""
     handler = Handler(display)
     logging.getLogger().addHandler(handler)

@@ -8,20 +8,18 @@ import os
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
-from eventbus import configuration
 from eventbus.embedded_config import find_server
-from events import settings as events_settings
-from events.app import controllers, manager
 from events.app.data_directory import DataDirectory
-from events.app.local import images, installing, life, limits, own_images, steps
+from events.app.local import installing, life, limits, own_images, steps
 from events.app.local.admission import Admission
-from events.app.local.leases import Leases
+from events.app.local.options import Options
+from events.app.local.parts import Ground, Parts
 from events.app.local.place import Place, State
 from events.app.local.steps import Steps
 from events.errors import KeryxError, UserError
@@ -31,41 +29,12 @@ from events.local.apiserver.access import kubeconfig
 from events.local.apiserver.server import LOOPBACK, Server
 from events.local.apiserver.server import Settings as ServerSettings
 from events.local.kubelet import engines, processes
-from events.local.kubelet.addresses import NETWORK, SERVICES, part_of
+from events.local.kubelet.addresses import SERVICES, part_of
 from events.local.kubelet.engines import Engine
-from events.local.kubelet.images import Image
-from events.local.kubelet.node import Node
-from events.local.kubelet.settings import Settings
-from events.local.workflows.controller import Workflows
-from events.local.workloads.manager import Workloads
 from events.logs import Log
 from events.metrics import Metrics
-from events.process import HealthServer, Process, Readiness
 from events.threads import in_thread
 from events.version import VERSION
-
-_GRACE = 5.0
-
-
-@dataclass(frozen=True)
-class Options:
-    """`port` 0: that of the last time, else a free one."""
-
-    data: Path
-    port: int = 0
-    backoff: float = 10.0
-    forward_ports: bool = True
-    refresh: float = 60.0
-    images: Path | None = None
-    """The user's own table; None: `images.yaml` in the data directory, if it is there."""
-    rows: Sequence[Image] = ()
-    """What is in it."""
-    runtime: str = ""
-    """docker or podman: real containers for images that nothing stands in for."""
-    engine: Engine | None = None
-    """It, once it has answered."""
-    has_mounts: bool = True
-    """False: as on a machine where nothing can be mounted."""
 
 
 @dataclass(frozen=True)
@@ -164,7 +133,8 @@ class Machine:
                 wanted = await in_thread(installing.definitions, "definitions")
                 await installing.install(client, wanted, self._place.definitions)
                 step.detail = f"{len(wanted)} kinds"
-            parts = Parts(self._options, self._place.data, client, server, admission, wanted, self._own, self._log)
+            ground = Ground(self._place, client, self._own, server, admission, wanted)
+            parts = Parts(self._options, ground, self._log)
             await self._serve(parts, client, server, stopping)
 
     @asynccontextmanager
@@ -224,116 +194,6 @@ class Machine:
             steps={name: round(took or 0, 2) for name, took, _ in rows},
         )
         return Ready(server.url, place.kubeconfig, place.data, seconds, notes)
-
-
-class Parts:
-    """What stands on the API server: node, workloads, workflows, controllers, admission."""
-
-    def __init__(
-        self,
-        options: Options,
-        data: Path,
-        client: KubeClient,
-        server: Server,
-        admission: Admission,
-        definitions: list[dict[str, object]],
-        own: Path,
-        log: Log,
-    ) -> None:
-        self._data = data
-        self._client, self._admission, self._definitions, self._own, self._log = (
-            client,
-            admission,
-            definitions,
-            own,
-            log,
-        )
-        settings = Settings(
-            data / "node",
-            server.url,
-            server.front.authority.pem,
-            [*options.rows, *images.table(is_whole=options.engine is None)],
-            engine=options.engine,
-            backoff_first=options.backoff,
-            forward_ports=options.forward_ports,
-            refresh_seconds=options.refresh,
-            has_mounts=options.has_mounts,
-            unmounted=images.unmounted(),
-            network=part_of(NETWORK, str(data)),
-            keep=[str(data), *images.folders()],
-        )
-        self._node = Node(client, settings, log)
-        server.kubelets.register(settings.name, self._node.streaming)
-        metrics = Metrics(VERSION)
-        counts = metrics.for_controllers()
-        self.health = HealthServer(metrics, Readiness(), log, 0, LOOPBACK)
-        self._workloads = Workloads(client, data / "volumes", counts, log)
-        self._workflows = Workflows(
-            client,
-            data / "workflows",
-            metrics=counts,
-            log=Log("workflows"),
-            logs=client.logs,
-            registry=metrics.registry,
-        )
-        self._ours = Process(Metrics(VERSION), Log("controller"), grace=_GRACE, metrics_port=None)
-        self._leases: Leases | None = None
-
-    async def run(self) -> None:
-        """As long as the node."""
-        async with self.health, asyncio.TaskGroup() as group:
-            helpers = [
-                group.create_task(self._workloads.run(), name="workloads"),
-                group.create_task(self._workflows.run(), name="workflows"),
-                group.create_task(self._control(), name="controllers"),
-                group.create_task(self._admission.run(self._client), name="admission"),
-                group.create_task(
-                    installing.keep(self._client, self._definitions, Place(self._data).definitions, self._log),
-                    name="definitions",
-                ),
-            ]
-            await self._node.run()
-            self._ours.stopping.set()
-            for helper in helpers:
-                helper.cancel()
-
-    async def stop(self) -> None:
-        """Have `run` end."""
-        await self._node.stop()
-
-    async def ready(self, steps: Steps) -> None:
-        """Returns once every part is there."""
-
-        async def there(name: str, waiting: Awaitable[object], detail: Callable[[], str] = str) -> None:
-            with steps.step(name) as step:
-                await waiting
-                step.detail = detail()
-
-        async with asyncio.TaskGroup() as group:
-            group.create_task(there("admission", self._admission.answers(self._client)))
-            group.create_task(there("node", self._node.ready.wait()))
-            group.create_task(there("workloads", self._workloads.synced()))
-            group.create_task(there("workflows", self._workflows.ready.wait()))
-            group.create_task(there("controllers", self._ours.readiness.until_ready(("process", "cluster"))))
-
-    async def _control(self) -> None:
-        """The controllers of buses, sources and sensors; their pods have our own image, which is this Python."""
-        told = events_settings.Settings(
-            image=images.OURS[0],
-            image_pull_policy="IfNotPresent",
-            kubeconfig=str(self._own),
-            namespace=manager.NAMESPACE,
-            pod_name="keryx-up",
-        )
-        options = manager.Options(health_port=None)
-        shipped = configuration.shipped()
-        leases = Leases(self._client, self._ours.log)
-        async with asyncio.TaskGroup() as group:
-            following = group.create_task(leases.run())
-            await leases.synced()
-            rows = controllers.rows(lambda: shipped)
-            await manager.Manager(rows, options, told, self._ours, leadership=lambda _api: leases).run()
-            following.cancel()
 
 
 async def _engine(name: str, log: Log) -> Engine | None:
