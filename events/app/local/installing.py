@@ -91,14 +91,15 @@ async def keep(api: KubeApi, wanted: list[dict[str, Any]], known: Path, log: Log
             await changed.wait()
             changed.clear()
             names = sorted(missing)
+            missing.clear()  # what goes while these are made is missing again
             try:
                 await install(api, [by_name[name] for name in names], known)
             except ActionError as error:
                 log.warning("Definitions that were deleted cannot be made anew yet", reason=str(error))
                 await asyncio.sleep(pauses.next())
+                missing.update(names)
                 changed.set()
                 continue
-            missing.difference_update(names)
             pauses.reset()
             log.info("Definitions that were deleted are there again, without their objects", definitions=names)
 
