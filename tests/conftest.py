@@ -1,5 +1,7 @@
 """Options of all tests."""
 
+import signal
+
 import pytest
 from hypothesis import settings
 
@@ -11,6 +13,12 @@ settings.load_profile("keryx")
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--seeds", default="", help="seeds of the chaos rounds, separated by spaces")
     parser.addoption("--soak", action="store_true", help="many more rounds of what is broken at random moments")
+
+
+def pytest_configure() -> None:
+    """A shell has what it starts in the background ignore Ctrl-C, and all that tests start would inherit it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
