@@ -189,6 +189,18 @@ async def test_templates_are_created_listed_shown_updated_and_deleted(machine: M
     assert await machine.wf(word, "list") == f"No {word.replace('-', ' ')}s found\n"
 
 
+async def test_the_namespace_is_that_of_the_context(machine: Machine) -> None:
+    await machine.api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "other"}})
+    await machine.wf("template", "create", machine.file(TEMPLATE), "-n", "other")
+    assert await machine.wf("template", "list") == "No templates found\n"
+    config = yaml.safe_load(machine.kubeconfig.read_text())
+    config["contexts"][0]["context"]["namespace"] = "other"
+    machine.kubeconfig = machine.folder / "other.kubeconfig"
+    machine.kubeconfig.write_text(yaml.safe_dump(config))
+    assert await machine.wf("template", "list") == "NAME\nhello\n"
+    assert await machine.wf("template", "list", "-n", "default") == "No templates found\n"
+
+
 async def test_a_cron_workflow_is_listed_suspended_and_resumed(machine: Machine) -> None:
     spec = {"schedules": ["0 3 * * *"], "timezone": "Europe/Berlin", "workflowSpec": HELLO["spec"]}
     obj = {**TEMPLATE, "kind": "CronWorkflow", "metadata": {"name": "nightly"}, "spec": spec}

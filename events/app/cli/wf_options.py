@@ -27,7 +27,7 @@ Kubeconfig = Annotated[
         help="The API server's; else KUBECONFIG, else .keryx/up/kubeconfig, else ~/.kube/config.", dir_okay=False
     ),
 ]
-Namespace = Annotated[str, typer.Option("--namespace", "-n", help="Else ARGO_NAMESPACE, else default.")]
+Namespace = Annotated[str, typer.Option("--namespace", "-n", help="Else ARGO_NAMESPACE, else the context's.")]
 Output = Annotated[str, typer.Option("--output", "-o", help="name, json, yaml, wide or short.", callback=_output)]
 Parameters = Annotated[list[str] | None, typer.Option("--parameter", "-p", metavar="NAME=VALUE")]
 Labels = Annotated[str, typer.Option("--labels", "-l", help="NAME=VALUE,…")]
@@ -58,7 +58,7 @@ def common(kubeconfig: Path | None, namespace: str, data: Path | None = None) ->
     kubeconfig = Path(found) if found else None
     if data is None and kubeconfig is not None and (kubeconfig.absolute().parent / "workflows").is_dir():
         data = kubeconfig.absolute().parent
-    return Common(kubeconfig, namespace or os.environ.get("ARGO_NAMESPACE") or "default", show, data)
+    return Common(kubeconfig, namespace or os.environ.get("ARGO_NAMESPACE", ""), show, data)
 
 
 def options_of(**given: Any) -> list[tuple[str, Any]]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from events import durations, workflow_retry, yamls
+from events.app import kubeconfig
 from events.app.workflows import linting, logs, printing
 from events.app.workflows.session import Session, opened
 from events.errors import ActionError, UserError
@@ -26,7 +27,8 @@ class Common:
     """What every command may be told."""
 
     kubeconfig: Path | None = None
-    namespace: str = "default"
+    namespace: str = ""
+    """Empty: that of the kubeconfig's context."""
     say: Callable[[str], None] = print
     data: Path | None = None
     """The data directory of `keryx up`."""
@@ -48,7 +50,9 @@ def run(common: Common, work: Callable[[Session], Awaitable[int]]) -> int:
     """A command with a session; what the server refuses is a UserError with its words."""
 
     async def whole() -> int:
-        async with opened(common.kubeconfig, common.namespace, common.data) as session:
+        where = str(common.kubeconfig) if common.kubeconfig else None
+        home = common.namespace or kubeconfig.namespace(where, None)
+        async with opened(where, home, common.data) as session:
             return await work(session)
 
     try:

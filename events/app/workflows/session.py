@@ -257,9 +257,9 @@ def _stamp() -> str:
 
 
 @asynccontextmanager
-async def opened(kubeconfig: Path | None, namespace: str, data: Path | None = None) -> AsyncIterator[Session]:
+async def opened(kubeconfig: str | None, namespace: str, data: Path | None = None) -> AsyncIterator[Session]:
     """A session with the API server of a kubeconfig; without one, as kubectl finds it."""
-    api = await connect(str(kubeconfig) if kubeconfig else None)
+    api = await connect(kubeconfig)
     try:
         yield Session(api, namespace, data)
     finally:
