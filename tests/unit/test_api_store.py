@@ -85,7 +85,7 @@ async def test_what_the_disk_refuses_is_refused_and_forgotten(tmp_path: Path, mo
     seen: list[Change] = []
     store.follow(seen.append)
     watched = store.history(MAPS)
-    watching = asyncio.create_task(watched.more())
+    watching = watched.more()
 
     def refuse(_batch: list[Change]) -> None:
         raise sqlite3.OperationalError("database or disk is full")
