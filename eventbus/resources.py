@@ -293,9 +293,9 @@ class JetStreamObjects:
             "env": env,
             "ports": [_port("client", 4222), _port("cluster", 6222), _port("monitor", 8222)],
             "volumeMounts": [*_CONFIGURED, {"name": data, "mountPath": "/data/jetstream"}],
-            "startupProbe": _probe("/healthz", periodSeconds=1, failureThreshold=300),
+            "startupProbe": _probe("/healthz?js-enabled-only=true", periodSeconds=1, failureThreshold=300),
             "livenessProbe": _probe("/healthz?js-enabled-only=true", periodSeconds=10),
-            "readinessProbe": _probe("/healthz", periodSeconds=5),
+            "readinessProbe": _probe("/healthz", periodSeconds=2),
             "lifecycle": {"preStop": {"exec": {"command": stop}}},
         }
 

@@ -220,7 +220,7 @@ def _probes() -> Object:
     alive = {"path": "/healthz", "port": "metrics"}
     return {
         "startupProbe": {"httpGet": alive, "periodSeconds": 1, "timeoutSeconds": 5, "failureThreshold": 120},
-        "readinessProbe": {"httpGet": ready, "periodSeconds": 5, "timeoutSeconds": 5, "failureThreshold": 3},
+        "readinessProbe": {"httpGet": ready, "periodSeconds": 2, "timeoutSeconds": 5, "failureThreshold": 3},
         "livenessProbe": {"httpGet": alive, "periodSeconds": 10, "timeoutSeconds": 5, "failureThreshold": 6},
     }
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 
 import orjson
@@ -11,8 +12,9 @@ import pytest
 
 from events.local.apiserver import kinds
 from events.local.apiserver.entries import Change, Entry
+from events.local.apiserver.history import History
 from events.local.apiserver.objects import listing, watching
-from events.local.apiserver.store import Store
+from events.local.apiserver.store import FIRST_VERSION, Store
 from events.local.apiserver.validation import Kinds
 from events.logs import Log
 
@@ -24,21 +26,41 @@ def change(version: int) -> Change:
     return Change(version, MAPS.storage, None, Entry.of(named, version))
 
 
-@pytest.mark.parametrize("turns", range(8))
-async def test_a_change_between_looking_and_waiting_is_not_missed(tmp_path: Path, turns: int) -> None:
-    store = Store(tmp_path, Log("test"))
+@asynccontextmanager
+async def watching_from(path: Path, **query: str) -> AsyncIterator[tuple[History, AsyncGenerator[bytes, None]]]:
+    """A history, and the lines of a watch from its beginning on, which is open."""
+    store = Store(path, Log("test"))
     store.open()
-    history = store.history(MAPS.storage)
-    first, second = change(store.version + 1), change(store.version + 2)
-    watch = watching.parse(MAPS, listing.wanted(MAPS, "", "", {}), {"resourceVersion": [str(store.version)]}, "", 200)
+    asked = {name: [text] for name, text in query.items()} | {"resourceVersion": [str(store.version)]}
+    watch = watching.parse(MAPS, listing.wanted(MAPS, "", "", {}), asked, "", store.version)
     async with aclosing(watching.lines(store, watch, lambda entry: entry.body)) as pieces:
         assert await anext(pieces) == b""
-        history.add([first])
-        assert orjson.loads(await anext(pieces))["object"]["metadata"]["name"] == first.key[1]
+        yield store.history(MAPS.storage), pieces
+    await store.close()
+
+
+def name_in(line: bytes) -> str | None:
+    """The name of the object of an event."""
+    found: str | None = orjson.loads(line)["object"]["metadata"].get("name")
+    return found
+
+
+@pytest.mark.parametrize("turns", range(8))
+async def test_a_change_between_looking_and_waiting_is_not_missed(tmp_path: Path, turns: int) -> None:
+    async with watching_from(tmp_path) as (history, pieces):
+        history.add([change(FIRST_VERSION + 1)])
+        assert name_in(await anext(pieces)) == f"at-{FIRST_VERSION + 1}"
         piece = asyncio.ensure_future(anext(pieces))
         for _ in range(turns):
             await asyncio.sleep(0)
-        history.add([second])
+        history.add([change(FIRST_VERSION + 2)])
         async with asyncio.timeout(10):
-            assert orjson.loads(await piece)["object"]["metadata"]["name"] == second.key[1]
-    await store.close()
+            assert name_in(await piece) == f"at-{FIRST_VERSION + 2}"
+
+
+async def test_a_change_while_a_bookmark_is_sent_is_not_missed(tmp_path: Path) -> None:
+    async with watching_from(tmp_path, allowWatchBookmarks="true") as (history, pieces):
+        assert name_in(await anext(pieces)) is None
+        history.add([change(FIRST_VERSION + 1)])
+        async with asyncio.timeout(10):
+            assert name_in(await anext(pieces)) == f"at-{FIRST_VERSION + 1}"

@@ -161,12 +161,15 @@ def without_additions(template: Any, jetstream: Any) -> None:
 
 
 def with_their_probes(container: Any) -> None:
-    """Row C11 (bus): no delay, five minutes to start, a liveness that knows whether JetStream is enabled."""
+    """Row C11 (bus): no delay, five minutes until JetStream is enabled, a liveness that knows whether it still is."""
     startup, liveness = container["startupProbe"], container["livenessProbe"]
     assert startup.pop("periodSeconds") * startup["failureThreshold"] == 300
     startup["failureThreshold"] = 30
-    assert liveness["httpGet"]["path"] == "/healthz?js-enabled-only=true"
+    assert startup["httpGet"]["path"] == liveness["httpGet"]["path"] == "/healthz?js-enabled-only=true"
+    startup["httpGet"]["path"] = "/healthz"
     liveness["httpGet"]["path"], liveness["periodSeconds"] = "/", 30
+    assert container["readinessProbe"]["periodSeconds"] == 2
+    container["readinessProbe"]["periodSeconds"] = 5
     for probe in (startup, liveness, container["readinessProbe"]):
         assert "initialDelaySeconds" not in probe
         probe["initialDelaySeconds"] = 10

@@ -110,12 +110,12 @@ async def lines(store: Store, watch: Watch, shown: Shown) -> AsyncGenerator[byte
     loop = asyncio.get_running_loop()
     end = loop.time() + watch.seconds
     history = store.history(watch.resource.storage)
-    await store.settled()
     try:
         position, first = _start(store, watch, shown)
     except StatusError as error:
         yield error_line(error)
         return
+    await store.settled()  # nobody is shown what may yet be refused
     yield first
     bookmark_at = loop.time() + FIRST_BOOKMARK
     while (now := loop.time()) < end:
@@ -124,17 +124,18 @@ async def lines(store: Store, watch: Watch, shown: Shown) -> AsyncGenerator[byte
         except Expired:
             yield error_line(too_old(position, history.floor))
             return
-        if not changes:
-            if watch.has_bookmarks and now >= bookmark_at:
-                bookmark_at = _next_bookmark(now, end)
-                position = max(position, store.kept)
-                yield bookmark(shown, position)
-            await _wait(history.more(), min(end, bookmark_at if watch.has_bookmarks else end) - loop.time())
-            continue
-        position = changes[-1].version
-        piece = b"".join(_of_change(watch, change, shown) for change in changes)
-        if piece:
-            yield piece
+        if changes:
+            position = changes[-1].version
+            piece = b"".join(_of_change(watch, change, shown) for change in changes)
+            if piece:
+                yield piece
+        elif watch.has_bookmarks and now >= bookmark_at:
+            bookmark_at = _next_bookmark(now, end)
+            position = max(position, store.kept)
+            yield bookmark(shown, position)
+        else:
+            # Nothing is awaited since the look at the history: what comes now ends the wait.
+            await _wait(history.more(), min(end, bookmark_at if watch.has_bookmarks else end) - now)
 
 
 def _start(store: Store, watch: Watch, shown: Shown) -> tuple[int, bytes]:
