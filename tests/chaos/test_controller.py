@@ -89,8 +89,8 @@ async def test_everything_converges_though_the_server_fails_and_the_controller_d
 
 
 async def _writes_while_quiet(made: World) -> int:
-    """Writes of the controllers in ten seconds in which nothing changes, once they are done with what had changed:
-    some Kubernetes Events still wait then. The Lease, by PUT, is not counted.
+    """Writes of the controllers in ten seconds in which nothing changes: the first without any, of two minutes. Before,
+    Kubernetes Events still wait, and what a fault had stopped is tried again. The Lease, by PUT, is not counted.
     """
 
     async def writes() -> int:
@@ -103,9 +103,9 @@ async def _writes_while_quiet(made: World) -> int:
         await asyncio.sleep(seconds)
         return await writes() - before
 
-    for _ in range(10):
-        if await within(3) == 0:
-            break
+    for _ in range(11):
+        if await within(10) == 0:
+            return 0
     return await within(10)
 
 
