@@ -145,6 +145,8 @@ def unknown(
     known = sorted(known)
     is_stray = key in tolerated or key.casefold() in {one.casefold() for one in known}
     cure = did_you_mean(key, known) or otherwise or f"known here: {', '.join(known)}"
+    if key in tolerated:
+        cure = "nobody reads it, it can go"
     return Problem(path, what, cure, Severity.WARNING if is_stray else Severity.ERROR)
 
 
