@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -57,7 +58,7 @@ class Objects(Protocol):
         """Call `changed(resource, old, new)` after each kept write."""
 
 
-class Controller(Generic[Key]):
+class Controller(ABC, Generic[Key]):
     """Works on keys: `wake` puts one in, `work` brings its object where it should be.
 
     A key is worked on by nobody else meanwhile, and again when it was woken in between. A failure is logged once per
@@ -144,9 +145,9 @@ class Controller(Generic[Key]):
 
         self._later[key] = loop.call_later(seconds, wake)
 
+    @abstractmethod
     async def work(self, key: Key) -> None:
         """Bring what the key stands for where it should be; raise to come again."""
-        raise NotImplementedError
 
 
 def needed(resources: Resources, group: str, plural: str) -> Resource:
