@@ -21,7 +21,7 @@ demo: venv
 
 # Most tests wait for servers: more of them than processors run side by side.
 test: venv
-	$(BIN)/pytest --numprocesses $(PARALLEL) --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(BIN)/pytest --numprocesses $(PARALLEL) --dist loadfile $(ARGS)
 
 lint: venv
 	$(BIN)/ruff format --check --quiet .
