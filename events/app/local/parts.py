@@ -66,7 +66,6 @@ class Parts:
             registry=metrics.registry,
         )
         self._ours = Process(Metrics(VERSION), Log("controller"), grace=_GRACE, metrics_port=None)
-        self._leases: Leases | None = None
 
     async def run(self) -> None:
         """As long as the node."""
