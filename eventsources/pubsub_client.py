@@ -24,6 +24,8 @@ T = TypeVar("T")
 DELETED_TOPIC = "_deleted-topic_"
 """What a subscription says of its topic once that is gone."""
 _SECONDS = 10.0
+_CLOSE_SECONDS = 1.0
+"""gRPC waits some seconds for streams that it opens again; nobody else has to."""
 _CONSUME = "pubsub.subscriptions.consume"
 _SCOPES = ("https://www.googleapis.com/auth/pubsub",)
 _PASSING = frozenset(("ABORTED", "CANCELLED", "DEADLINE_EXCEEDED", "INTERNAL", "RESOURCE_EXHAUSTED", "UNAVAILABLE"))
@@ -131,8 +133,10 @@ class Subscriber:
 
     async def close(self) -> None:
         """Close the connection; no call after that."""
-        with suppress(KeryxError):
-            await self._call(lambda: self._client.close() if self._client is not None else None)
+        if self._client is not None:
+            with suppress(KeryxError, TimeoutError):
+                async with timeout(_CLOSE_SECONDS):
+                    await in_thread(lambda: _translated(self._client.close), "pubsub close")
 
     async def _ask(self, method: str, **arguments: Any) -> Any:
         """One call of the API, without the SDK's own retries."""

@@ -7,9 +7,8 @@ need the bus ask for `link()`: it returns at once while connected and waits, up 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from eventbus.base import Health
 from eventbus.jetstream.link import Access, Link
@@ -150,12 +149,19 @@ class Connection:
     async def aclose(self) -> None:
         """Close the link and open no other."""
         self._closed = True
-        link, self._link = self._link, None
         if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            await _ended(self._task)
+        link, self._link = self._link, None
         if link is not None:
             await link.aclose()
         async with self._changed:
             self._changed.notify_all()
+
+
+async def _ended(task: asyncio.Task[Any]) -> None:
+    """Cancel a task until it has ended: `asyncio.wait_for` of Python 3.11, which nats-py calls, loses a cancellation
+    that comes in the moment of a result.
+    """
+    while not task.done():
+        task.cancel()
+        await asyncio.wait({task}, timeout=0.1)

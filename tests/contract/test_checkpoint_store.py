@@ -263,7 +263,7 @@ async def test_while_the_bus_is_away_a_save_waits_until_the_lease_is_over() -> N
     assert not saving.done()
     lease.over.set()
     with pytest.raises(NotOwner):
-        await asyncio.wait_for(saving, 3)
+        await asyncio.wait_for(saving, 30)
 
 
 async def test_a_writer_recognises_its_own_head(state: State) -> None:

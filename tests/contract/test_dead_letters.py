@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -144,20 +143,17 @@ async def test_filters(world: Any, where: Filter, found: list[str]) -> None:
     assert await ids(store, where) == found
 
 
-async def test_a_thousand_letters_are_paged_quickly(world: Any) -> None:
+async def test_a_thousand_letters_are_paged(world: Any) -> None:
     store = await (await world.bus()).dead_letters()
     for begin in range(0, 1000, 50):
         await asyncio.gather(*(store.add(letter(f"{n:04}", trigger=f"t{n % 2}")) for n in range(begin, begin + 50)))
-    began = time.monotonic()
     found: list[str] = []
     after = 0
     while page := await store.page(limit=300, after=after):
         assert len(page) == (300 if len(found) < 900 else 100)
         found += [one.id for one in page]
         after = page[-1].cursor
-    took = time.monotonic() - began
     assert sorted(found) == [f"{n:04}" for n in range(1000)]
-    assert took < 3  # about 0.1 s on an idle machine
     assert len(await ids(store, Filter(trigger="t1"))) == 500
 
 

@@ -181,7 +181,7 @@ async def test_an_event_that_cannot_be_handled_is_kept_and_goes_through_the_pipe
     await redrive(bus, letter)
     await until(lambda: len(life.action.finished) == 3)
     await applied(bus, 5)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while await letters(bus):
             await asyncio.sleep(0.01)
     await life.stop()
@@ -269,7 +269,7 @@ async def test_after_a_wipe_claims_are_not_mixed_up_with_the_new_stream(bus: Mem
     life.task.cancel()
     await life.again()
     await until(lambda: life.decisions.sequences(Outcome.FAILED, "interrupted"))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not (found := await letters(bus)):
             await asyncio.sleep(0.01)
     assert [dict(one.events) for one in found] in ([{}], [{"orders": event(0)}])

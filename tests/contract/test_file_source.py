@@ -64,7 +64,7 @@ class Watching:
         found = [orjson.loads(event.data or b"") for event in events(self.broker)]
         return [(OPERATIONS[one["op"]], Path(one["name"]).name) for one in found]
 
-    async def see(self, *wanted: tuple[str, str], seconds: float = 10) -> None:
+    async def see(self, *wanted: tuple[str, str], seconds: float = 30) -> None:
         """Returns once these are stored; a moment later there must not be more."""
         try:
             await until(lambda: set(wanted) <= set(self.seen), seconds)

@@ -23,7 +23,7 @@ async def bus(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[A
 
 
 async def test_without_a_former_reader_nothing_is_left_and_nothing_is_waited_for(bus: Any) -> None:
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(10):
         assert await bus.former(READER, pytest.fail) is None
 
 

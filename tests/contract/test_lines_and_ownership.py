@@ -200,7 +200,7 @@ async def test_stop_at_any_moment_of_a_take_over_ends_at_once_and_leaves_all_to_
     first = Life(bus, at_least_once=at_least_once)
     for _ in range(when):
         await asyncio.sleep(0)
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(10):
         await first.stop()
     second = Life(bus, at_least_once=at_least_once)
     await until(lambda: len(first.action.started) + len(second.action.finished) == 3)
@@ -217,7 +217,7 @@ async def test_stop_while_the_trigger_is_about_to_start_again_is_kept(bus: Memor
     await (await bus.state("state")).put(HEAD, b"somebody else's")
     await publish(bus, 0)
     await until(lambda: life.runner._line is None)
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(10):
         await life.stop()
     assert life.task.done()
 

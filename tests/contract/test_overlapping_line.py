@@ -91,7 +91,7 @@ async def test_after_a_crash_what_ended_ahead_of_the_oldest_is_not_repeated(
     for number in (1, 2, 3):
         first.action.finish(str(number))
         await until(lambda number=number: str(number) in first.action.finished)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while len((await head(bus)).checkpoint.finished) < 3:
             await asyncio.sleep(0.01)
     assert (await head(bus)).checkpoint.applied.sequence == 0

@@ -44,7 +44,7 @@ async def scripts() -> AsyncIterator[Scripts]:
 
 
 async def until(true: Callable[[], Any]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not true():
             await asyncio.sleep(0.005)
 

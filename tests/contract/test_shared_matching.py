@@ -115,7 +115,7 @@ async def test_readers_of_one_connection_share_what_they_decode(tmp_path: Path) 
 
 async def _all(reader: Any, count: int) -> list[Any]:
     found: list[Any] = []
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while len(found) < count:
             found += [one.event for one in await reader.next_batch()]
     return found

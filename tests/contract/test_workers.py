@@ -166,27 +166,27 @@ async def test_one_that_does_not_stop_is_killed(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(supervisor, "_KILL_SECONDS", 0.1)
     async with crew(tmp_path, "say(READY)\nwhile True: hear()") as here:
         await until(lambda: here.readiness.reasons == {})
-        await asyncio.wait_for(here.stop(), 5)
+        await asyncio.wait_for(here.stop(), 30)
         assert here.supervisor.pids == []
 
 
 async def test_a_stop_while_one_waits_to_be_started_again_is_at_once(tmp_path: Path) -> None:
     async with crew(tmp_path, "sys.exit(3)", 1) as here:
         await until(lambda: "5 times in a row" in here.reason)
-        await asyncio.wait_for(here.stop(), 1)
+        await asyncio.wait_for(here.stop(), 5)
 
 
 async def test_a_stop_while_they_start_is_kept(tmp_path: Path) -> None:
     async with crew(tmp_path, SERVE) as here:
         await asyncio.sleep(0)
-        await asyncio.wait_for(here.stop(), 5)
+        await asyncio.wait_for(here.stop(), 30)
 
 
 async def test_a_plan_that_cannot_be_used_is_the_users_error(tmp_path: Path) -> None:
     refuse = 'say({"refused": "is no number", "path": "replicas", "cure": "a number"})\nsys.exit(2)'
     async with crew(tmp_path, refuse) as here:
         with pytest.raises(UserError, match=r"replicas: is no number \(a number\)"):
-            await asyncio.wait_for(here.task, 5)
+            await asyncio.wait_for(here.task, 30)
 
 
 async def test_numbers_of_all_are_asked_for_and_nobody_is_waited_for_long(
@@ -205,7 +205,7 @@ async def test_numbers_of_all_are_asked_for_and_nobody_is_waited_for_long(
     async with crew(tmp_path, answer) as here:
         await until(lambda: here.readiness.reasons == {})
         for number in (1, 2):
-            await asyncio.wait_for(here.metrics.others.refresh(), 2)
+            await asyncio.wait_for(here.metrics.others.refresh(), 20)
             assert f'argo_events_events_sent_total{{event_name="e"}} {number}.0' in here.metrics.text().decode()
 
 

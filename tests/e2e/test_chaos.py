@@ -61,7 +61,7 @@ def command(tmp_path: Path, *documents: dict[str, Any], grace: float = 5) -> tup
     return ("run", tmp_path / "in", "--data", tmp_path / "data", "--metrics-port", "0", "--grace", str(grace))
 
 
-async def all_acted_on(accepted: list[int], sink: Sink, run: Keryx, seconds: float = 20) -> None:
+async def all_acted_on(accepted: list[int], sink: Sink, run: Keryx, seconds: float = 60) -> None:
     await until(
         lambda: set(accepted) <= set(sink.numbers),
         seconds,

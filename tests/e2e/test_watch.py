@@ -26,7 +26,7 @@ async def watched(tmp_path: Path, port: int) -> AsyncIterator[tuple[Keryx, Poste
         yield run, posts
 
 
-async def reloads(run: Keryx, count: int, seconds: float = 15) -> None:
+async def reloads(run: Keryx, count: int, seconds: float = 60) -> None:
     await until(lambda: len(run.said("Reloaded")) >= count, seconds, lambda: run.err)
 
 

@@ -84,7 +84,7 @@ async def life(server: ApiServer, world: World, chance: random.Random, turns: It
         server.kill()
         for task in tasks:
             with contextlib.suppress(aiohttp.ClientError, OSError, asyncio.IncompleteReadError):
-                await asyncio.wait_for(task, 10)
+                await asyncio.wait_for(task, 30)
 
 
 @pytest.mark.timeout(180)

@@ -204,5 +204,5 @@ async def test_a_function_that_hangs_holds_up_nobody(tmp_path: Path, monkeypatch
             longest, last = max(longest, loop.time() - last), loop.time()
         with pytest.raises(ActionError, match=r"no answer within|timed out|Read timeout"):
             await running
-        assert loop.time() - started < 10
+        assert loop.time() - started < 20
         assert longest < 1.5, "the loop was held up"

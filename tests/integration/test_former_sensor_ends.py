@@ -92,7 +92,7 @@ async def test_stopping_ends_the_wait(world: World, bus: JetStreamBus) -> None:
     working = asyncio.create_task(argo.work("orders"))
     ours = life(bus, argo)
     await until(lambda: ours.waits)
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(10):
         await ours.stop()
     working.cancel()
     argo.kill()

@@ -55,7 +55,7 @@ async def example(*arguments: str) -> AsyncIterator[str]:
             line = await process.stdout.readline()
         yield line.decode().split()[-1]
         process.terminate()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             assert await process.wait() == 0
     finally:
         if process.returncode is None:
@@ -68,7 +68,7 @@ def spec(address: str | int, **more: Any) -> dict[str, Any]:
     return {"url": url, "config": '{"every":0.02,"greeting":"hi"}', "insecure": True, **more}
 
 
-async def end_of(source: Listening, seconds: float = 10) -> BaseException:
+async def end_of(source: Listening, seconds: float = 30) -> BaseException:
     await asyncio.wait({source.task}, timeout=seconds)
     assert source.task.done(), "it goes on"
     error = source.task.exception()
@@ -206,7 +206,7 @@ async def test_a_stop_stores_what_has_been_read(tmp_path: Path) -> None:
         source.task.cancel()
         await asyncio.sleep(0.1)
         bus.open.set()
-        await asyncio.wait({source.task}, timeout=2)
+        await asyncio.wait({source.task}, timeout=30)
     assert len(bus.stored) == 1
 
 

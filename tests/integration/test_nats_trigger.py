@@ -132,7 +132,7 @@ async def test_a_silent_line_holds_up_nobody(
             started = asyncio.get_running_loop().time()
             with pytest.raises(ActionError, match="127"):
                 await fire(one)
-            assert asyncio.get_running_loop().time() - started < 4
+            assert asyncio.get_running_loop().time() - started < 20
             line.silent = False
             await fire(one)
     finally:

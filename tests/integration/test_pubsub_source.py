@@ -312,7 +312,7 @@ async def test_a_stop_stores_what_is_on_its_way_and_gives_back_the_rest(world: W
         source.task.cancel()
         await asyncio.sleep(0.3)
         bus.open.set()
-        await asyncio.wait({source.task}, timeout=5)
+        await asyncio.wait({source.task}, timeout=30)
     assert len(bus.stored) == 64
     assert await world.waiting() == 36
 
@@ -325,7 +325,7 @@ async def test_a_stop_does_not_wait_for_a_bus_that_is_away(world: World) -> None
     async with world.listening(bus) as source:
         await said(source, "The bus does not take messages")
         began = time.monotonic()
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 20
     assert await world.waiting() == 50
 
 
@@ -337,7 +337,7 @@ async def test_a_stop_ends_when_the_bus_never_answers(world: World) -> None:
     async with world.listening(bus):
         await until(lambda: bus.waiting == 1)
         began = time.monotonic()
-    assert time.monotonic() - began < 8
+    assert time.monotonic() - began < 20
     assert await world.waiting() == 1
 
 
@@ -351,7 +351,7 @@ async def test_a_stop_while_pubsub_is_away(world: World) -> None:
         world.front.refuse("StreamingPull", grpc.StatusCode.UNAVAILABLE)
         world.front.cut()
         began = time.monotonic()
-    assert time.monotonic() - began < 9
+    assert time.monotonic() - began < 20  # a pod has 30
 
 
 def _threads() -> Callable[[], set[str]]:

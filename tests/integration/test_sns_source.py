@@ -376,7 +376,7 @@ async def test_it_stays_subscribed_at_the_end_unless_told_otherwise(world: World
 async def test_a_topic_that_is_not_there_ends_the_start(world: World) -> None:
     async with world.listening(topicArn=world.topic.replace("alarms", "nope")) as source:
         with pytest.raises(ActionError, match=r"(?i)not ?found|does not exist"):
-            await asyncio.wait_for(asyncio.shield(source.task), 10)
+            await asyncio.wait_for(asyncio.shield(source.task), 30)
 
 
 async def test_a_service_that_is_away_keeps_the_endpoint_open(world: World) -> None:

@@ -69,7 +69,7 @@ class World:
         found = self.sqs.get_queue_attributes(QueueUrl=url or self.url, AttributeNames=names)["Attributes"]
         return int(found[names[0]]), int(found[names[1]])
 
-    async def becomes(self, visible: int, hidden: int, url: str = "", seconds: float = 10) -> None:
+    async def becomes(self, visible: int, hidden: int, url: str = "", seconds: float = 30) -> None:
         deadline = time.monotonic() + seconds
         while (found := await asyncio.to_thread(self.counts, url)) != (visible, hidden):
             assert time.monotonic() < deadline, found
@@ -243,7 +243,7 @@ async def test_a_poll_that_outlives_its_stop_gives_back_what_it_brings(
         await until(lambda: world.front.counts["ReceiveMessage"] == 1)
         began = time.monotonic()
         await source.stop()
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < 2.5
         world.send("late")
         await until(lambda: world.front.counts["ChangeMessageVisibilityBatch"] == 1)
     await world.becomes(1, 0)
@@ -372,7 +372,7 @@ async def test_what_keeps_it_from_starting_is_said(
 ) -> None:
     async with world.listening(**change) as source:
         with pytest.raises(error, match=message):
-            await asyncio.wait_for(source.task, 10)
+            await asyncio.wait_for(source.task, 30)
         assert source.started == []
 
 
@@ -433,7 +433,7 @@ async def test_a_delete_that_fails_is_repeated_and_one_that_is_refused_is_said(w
         world.front.answer = answer
         world.send("2")
         with pytest.raises(ExceptionGroup) as caught:
-            await asyncio.wait_for(source.task, 10)
+            await asyncio.wait_for(source.task, 30)
         assert caught.group_contains(ActionError, match="AccessDenied")
 
 
@@ -450,5 +450,5 @@ async def test_a_server_that_hangs_holds_up_nobody(world: World, monkeypatch: py
     world.front.answer = answer
     async with world.listening() as source:
         with pytest.raises(ActionError, match=r"no answer within 0\.3 s"):
-            await asyncio.wait_for(source.task, 5)
+            await asyncio.wait_for(source.task, 30)
     over.set()

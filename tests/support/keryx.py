@@ -26,7 +26,7 @@ COMMAND = Path(sys.executable).with_name("keryx")
 Line = dict[str, Any]
 
 
-async def until(condition: Callable[[], Any], seconds: float = 15, what: Callable[[], Any] = str) -> Any:
+async def until(condition: Callable[[], Any], seconds: float = 60, what: Callable[[], Any] = str) -> Any:
     """The first true value of `condition`; `what()` explains why there was none."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):
@@ -72,13 +72,13 @@ class Keryx:
         assert self.process is not None
         self.process.wait(10)
 
-    async def ended(self, seconds: float = 15) -> int:
+    async def ended(self, seconds: float = 60) -> int:
         """Its exit code."""
         assert self.process is not None
         await until(lambda: not self.is_running, seconds, lambda: self.err)
         return int(self.process.returncode)
 
-    async def stop(self, seconds: float = 15) -> int:
+    async def stop(self, seconds: float = 60) -> int:
         """SIGTERM, then its exit code."""
         self.signal(signal.SIGTERM)
         return await self.ended(seconds)
@@ -117,7 +117,7 @@ class Keryx:
         """Lines on stderr in all lives."""
         return len(self._err.read_bytes().splitlines())
 
-    async def says(self, text: str, seconds: float = 15) -> Line:
+    async def says(self, text: str, seconds: float = 60) -> Line:
         found = await until(
             lambda: self.said(text) or (not self.is_running and [{}]),
             seconds,
@@ -131,7 +131,7 @@ class Keryx:
     async def health_port(self) -> int:
         return int((await self.says("Health and metrics are served"))["port"])
 
-    async def ready(self, seconds: float = 20) -> Keryx:
+    async def ready(self, seconds: float = 60) -> Keryx:
         """Returns once /readyz says so."""
         port, deadline, said = await self.health_port(), time.monotonic() + seconds, ""
         async with aiohttp.ClientSession() as session:
@@ -174,7 +174,7 @@ async def keryx(directory: Path, *arguments: str | Path, **options: Any) -> Asyn
         command.close()
 
 
-def run_to_end(*arguments: str | Path, seconds: float = 30, **environ: str) -> subprocess.CompletedProcess[str]:
+def run_to_end(*arguments: str | Path, seconds: float = 60, **environ: str) -> subprocess.CompletedProcess[str]:
     """A command that ends by itself."""
     environment = {**os.environ, **environ}
     return subprocess.run(
@@ -320,7 +320,7 @@ class Poster:
         self.refused: list[tuple[int, int]] = []
         self.times: list[float] = []
 
-    async def post(self, number: int, seconds: float = 15) -> int:
+    async def post(self, number: int, seconds: float = 60) -> int:
         """The status; 0 when there was no answer."""
         try:
             async with self._session.post(
@@ -337,7 +337,7 @@ class Poster:
             self.refused.append((number, status))
         return status
 
-    async def post_until_accepted(self, number: int, seconds: float = 20) -> None:
+    async def post_until_accepted(self, number: int, seconds: float = 60) -> None:
         deadline = time.monotonic() + seconds
         while await self.post(number) != 200:
             assert time.monotonic() < deadline, f"{number} was not accepted: {self.refused[-3:]}"

@@ -60,7 +60,7 @@ class JetStreamWorld:
 
 async def publish(bus: Any, *ids: int | str, name: str = "orders", data: bytes = b"{}") -> None:
     for one in ids:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while True:
                 try:
                     await bus.publish(event(one, name=name, data=data))
@@ -75,7 +75,7 @@ async def head(bus: Any) -> Head:
     return decode_head(entry.value)
 
 
-async def applied(bus: Any, sequence: int, *, seconds: float = 5) -> None:
+async def applied(bus: Any, sequence: int, *, seconds: float = 30) -> None:
     """Returns once the head on the bus is at `sequence`."""
     async with asyncio.timeout(seconds):
         while await applied_now(bus) != sequence:
@@ -122,7 +122,7 @@ class Life:
 
     async def stop(self) -> None:
         self.runner.stop()
-        await asyncio.wait_for(asyncio.gather(self.task, return_exceptions=True), 10)
+        await asyncio.wait_for(asyncio.gather(self.task, return_exceptions=True), 30)
 
     async def lose(self) -> None:
         """The lease is over, and the service says so."""
@@ -146,5 +146,5 @@ class Life:
         self.action.on_start = on_start
 
     async def dead(self) -> None:
-        await asyncio.wait({self.task}, timeout=10)
+        await asyncio.wait({self.task}, timeout=30)
         assert self.task.done()

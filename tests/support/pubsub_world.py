@@ -51,7 +51,7 @@ class World:
         return listening(kind, self.spec(**more), self.root, bus=bus)
 
 
-async def end_of(source: Listening, seconds: float = 10) -> BaseException:
+async def end_of(source: Listening, seconds: float = 30) -> BaseException:
     """What ended it."""
     await asyncio.wait({source.task}, timeout=seconds)
     assert source.task.done(), "it goes on"

@@ -126,7 +126,7 @@ class Running:
     def out(self) -> str:
         return self.file.read_text()
 
-    def says(self, text: str, seconds: float = 15) -> str:
+    def says(self, text: str, seconds: float = 60) -> str:
         """Its whole output, once it contains the text."""
         deadline = time.monotonic() + seconds
         while text not in self.out:
@@ -134,5 +134,5 @@ class Running:
             time.sleep(0.02)
         return self.out
 
-    def ended(self, seconds: float = 20) -> int:
+    def ended(self, seconds: float = 60) -> int:
         return self.process.wait(seconds)

@@ -333,10 +333,10 @@ def test_nothing_holds_what_is_no_longer_served() -> None:
 def test_the_index_is_cheap() -> None:
     resources = with_definitions(*(definition({"type": "object"}, plural=f"gear{n}s") for n in range(200)))
     openapi.index(resources)
-    started = time.perf_counter()
+    started = time.process_time()
     for _ in range(100):
         openapi.index(resources)
-    assert time.perf_counter() - started < 0.5
+    assert time.process_time() - started < 2  # typically 0.1
 
 
 # -- v2

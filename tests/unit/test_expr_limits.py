@@ -178,10 +178,10 @@ HOSTILE_TEXTS = [
 
 @pytest.mark.parametrize("text", HOSTILE_TEXTS)
 def test_deep_and_long_expressions_are_refused_and_quickly(text: str) -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     with pytest.raises(UserError):
         expr.compile(text)
-    assert time.perf_counter() - began < 1
+    assert time.process_time() - began < 2
 
 
 def test_overloads_are_not_tried_for_every_level_anew() -> None:
@@ -263,7 +263,7 @@ def test_no_expression_holds_the_process(text: str) -> None:
     began = time.process_time()
     with contextlib.suppress(FilterError):
         compiled.evaluate(given)
-    assert time.process_time() - began < 2  # typically 0.3
+    assert time.process_time() - began < 5  # typically 0.3
 
 
 @pytest.mark.parametrize(

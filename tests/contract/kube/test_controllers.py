@@ -227,7 +227,7 @@ async def test_of_two_times_the_earlier_counts_and_taking_a_key_up_settles_both(
     queue.add_after("a", 60)
     queue.add_after("a", 0.01)
     queue.add_after("a", 30)
-    assert await asyncio.wait_for(queue.get(), 5) == "a"
+    assert await asyncio.wait_for(queue.get(), 30) == "a"
     queue.done("a")
     queue.add_after("b", 0.05)
     queue.add("b")

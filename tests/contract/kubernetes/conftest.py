@@ -112,7 +112,7 @@ def settings(kubectl: Terminal) -> Callable[..., str]:
 def later() -> Callable[[Callable[[], Any]], Any]:
     """The first true value of what is asked again and again."""
 
-    def ask(question: Callable[[], Any], seconds: float = 15) -> Any:
+    def ask(question: Callable[[], Any], seconds: float = 60) -> Any:
         deadline = time.monotonic() + seconds
         while not (answer := question()):
             assert time.monotonic() < deadline, "did not happen"

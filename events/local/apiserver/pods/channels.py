@@ -23,6 +23,8 @@ LOG = Log("apiserver")
 PROTOCOLS = ("v5.channel.k8s.io", "v4.channel.k8s.io")
 LARGEST_MESSAGE = 4 * 1024 * 1024
 _PIECE = 32 * 1024
+_SETTLE_SECONDS = 0.05
+"""kubectl (1.33 and before) throws away what arrives before it has made its streams, and does not tell when it has."""
 _WAITING = 64
 """Messages of input that may wait for a process that does not read."""
 
@@ -56,9 +58,11 @@ class ChannelStreams:
         return await self._sizes.get()
 
     async def greet(self) -> None:
-        """Tell the client that the connection stands: an empty message on its first output."""
+        """Tell the client that the connection stands: an empty message on its first output, and nothing before it."""
         first = STDOUT if self._options.stdout else STDERR if self._options.stderr else ERROR
-        await self._send(bytes([first]))
+        async with self._turn:
+            await asyncio.sleep(_SETTLE_SECONDS)
+            await self._socket.send_bytes(bytes([first]))
 
     async def report(self, status: dict[str, Any]) -> None:
         """The last word: how the process ended."""
@@ -96,10 +100,10 @@ class ChannelStreams:
 async def serve(socket: web.WebSocketResponse, options: ExecOptions, run: Callable[[Streams], Awaitable[int]]) -> None:
     """Run a process on an open websocket and say how it ended. Cancels it when the client goes away first."""
     streams = ChannelStreams(socket, options)
-    await streams.greet()
     process = asyncio.ensure_future(run(streams))
     client = asyncio.ensure_future(streams.receive())
     try:
+        await streams.greet()  # it has the first turn: the process begins meanwhile, and its output waits
         await asyncio.wait({process, client}, return_when=asyncio.FIRST_COMPLETED)
         if process.done():
             with contextlib.suppress(ConnectionError):
