@@ -293,9 +293,11 @@ class JetStreamObjects:
             "env": env,
             "ports": [_port("client", 4222), _port("cluster", 6222), _port("monitor", 8222)],
             "volumeMounts": [*_CONFIGURED, {"name": data, "mountPath": "/data/jetstream"}],
-            "startupProbe": _probe("/healthz?js-enabled-only=true", periodSeconds=1, failureThreshold=300),
-            "livenessProbe": _probe("/healthz?js-enabled-only=true", periodSeconds=10),
-            "readinessProbe": _probe("/healthz", periodSeconds=2),
+            # It listens for clients once the data is read, however long that takes; also when it has given up JetStream
+            # meanwhile (a full disk), which only the liveness probe ends within seconds.
+            "startupProbe": _probe({"tcpSocket": {"port": 4222}}, periodSeconds=1, failureThreshold=300),
+            "livenessProbe": _probe(_monitor("/healthz?js-enabled-only=true"), periodSeconds=10),
+            "readinessProbe": _probe(_monitor("/healthz"), periodSeconds=2),
             "lifecycle": {"preStop": {"exec": {"command": stop}}},
         }
 
@@ -381,8 +383,12 @@ _CONFIGURED = (
 )
 
 
-def _probe(path: str, **fields: int) -> Object:
-    return {"httpGet": {"path": path, "port": 8222}, "timeoutSeconds": 5, **fields}
+def _monitor(path: str) -> Object:
+    return {"httpGet": {"path": path, "port": 8222}}
+
+
+def _probe(what: Object, **fields: int) -> Object:
+    return {**what, "timeoutSeconds": 5, **fields}
 
 
 def _port(name: str, number: int) -> Object:

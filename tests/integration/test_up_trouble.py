@@ -139,6 +139,7 @@ async def test_a_full_disk_refuses_and_is_over_when_there_is_room_again(disk: Pa
             while not accepted <= await said_by_workflows(here):
                 await asyncio.sleep(1)
         await here.kubectl("create", "configmap", "one", "--from-literal=x=y")
+        assert not here.process.said("met a defect")
         # Said when it begins and when it ends, not for each write.
         said_first, said_last = (here.process.said(f"the store {text}") for text in ("cannot write", "can write again"))
         assert len(said_last) == len(said_first) <= 40

@@ -164,7 +164,7 @@ class Front(grpc.GenericRpcHandler):
         # A connection of its own, as the end of a stream is the end of its connection here.
         own = grpc.aio.insecure_channel(self._emulator, [("grpc.use_local_subchannel_pool", 1)])
         inner = own.stream_stream(path)(requests)
-        answers: asyncio.Queue[bytes | Exception] = asyncio.Queue(100)
+        answers: asyncio.Queue[bytes | Exception] = asyncio.Queue()
 
         async def pump() -> None:
             try:
@@ -173,11 +173,9 @@ class Front(grpc.GenericRpcHandler):
                 await answers.put(EOFError())
             except grpc.aio.AioRpcError as error:
                 await answers.put(error)
-            except asyncio.CancelledError:
-                answers.put_nowait(ConnectionError())
-                raise
 
         task = asyncio.create_task(pump())
+        task.add_done_callback(lambda ended: answers.put_nowait(ConnectionError()) if ended.cancelled() else None)
         self._streams.add(task)
         try:
             while isinstance(answer := await answers.get(), bytes):

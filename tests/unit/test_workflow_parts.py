@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from events.errors import ActionError
 from events.kube.memory import MemoryKube
 from events.local.workflows import completing, conditions, configuration, cron, data_pod, packing, resource_pod
 from events.local.workflows.archive import Archive
@@ -159,6 +160,16 @@ def test_the_archive_keeps_the_last_state_of_a_workflow(tmp_path: Path) -> None:
     assert archive.find("ns", "w") == archive.get("1")
     assert archive.delete("1")
     assert archive.get("1") is None
+
+
+def test_an_archive_that_cannot_be_used_is_named_with_the_reason(tmp_path: Path) -> None:
+    path = tmp_path / "archive.db"
+    path.write_text("this is no database, " * 100)
+    with pytest.raises(ActionError, match=f"the archive of workflows {path}: file is not a database"):
+        Archive(path).put({"metadata": {"uid": "1", "name": "w"}})
+    (tmp_path / "file").touch()
+    with pytest.raises(ActionError, match=r"file/archive\.db: .*(Not a directory|File exists)"):
+        Archive(tmp_path / "file" / "archive.db").list()
 
 
 # --- what holds for all Workflows

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import TypeVar
@@ -11,7 +10,7 @@ from events import workflow_retry
 from events.app.workflows import printing
 from events.app.workflows.commands import Shown, Submitting, follow
 from events.app.workflows.session import Session
-from events.errors import UserError
+from events.errors import ActionError, UserError
 from events.kube.api import KubeError, Object
 from events.local.workflows import variables
 from events.threads import in_thread
@@ -26,8 +25,8 @@ _OWN = ("uid", "resourceVersion", "creationTimestamp", "generation", "managedFie
 async def _read(act: Callable[[], T]) -> T:
     try:
         return await in_thread(act, "archive")
-    except sqlite3.Error as error:
-        raise UserError(f"the archive cannot be read: {error}") from error
+    except ActionError as error:
+        raise UserError(str(error)) from error
 
 
 async def _found(session: Session, text: str) -> Object:

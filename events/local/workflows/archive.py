@@ -1,4 +1,7 @@
-"""Finished Workflows, kept when they are deleted. Contract: workflows K 5. One SQLite file; every call blocks."""
+"""Finished Workflows, kept when they are deleted. Contract: workflows K 5.
+
+One SQLite file; every call blocks, and raises ActionError when the file cannot be read or written.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from events.errors import ActionError
 from events.local.workflows import variables
 
 Object = dict[str, Any]
@@ -39,7 +43,7 @@ class Archive:
     @contextlib.contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
         """The one connection, which stays open: the last one that is closed moves the whole journal."""
-        with self._lock:
+        with self._lock, self._told():
             if self._held is None:
                 self._path.parent.mkdir(parents=True, exist_ok=True)
                 connection = sqlite3.connect(self._path, timeout=_WAIT, check_same_thread=False)
@@ -52,6 +56,13 @@ class Archive:
                 self._held = connection
             with self._held as connection:
                 yield connection
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            raise ActionError(f"the archive of workflows {self._path}: {error}") from error
 
     def close(self) -> None:
         """Let go of the file; whatever comes next opens it again."""
@@ -110,6 +121,6 @@ class Archive:
                 count += connection.execute("delete from workflows where finished < ?", (limit,)).rowcount
             count += connection.execute(f"delete from workflows where uid in ({grown})", (most,)).rowcount  # noqa: S608
         if count:
-            with contextlib.closing(sqlite3.connect(self._path, timeout=_WAIT)) as connection:
+            with self._told(), contextlib.closing(sqlite3.connect(self._path, timeout=_WAIT)) as connection:
                 connection.execute("vacuum")
         return count

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -165,7 +164,7 @@ class Workflows:
             before = self._clock() - timedelta(seconds=seconds) if seconds else None
             try:
                 count = await in_thread(partial(self.archive.sweep, before), "archive")
-            except sqlite3.Error as error:
+            except ActionError as error:
                 self._log.warning("The archive of workflows cannot be shortened", reason=str(error))
             else:
                 if count:

@@ -161,12 +161,13 @@ def without_additions(template: Any, jetstream: Any) -> None:
 
 
 def with_their_probes(container: Any) -> None:
-    """Row C11 (bus): no delay, five minutes until JetStream is enabled, a liveness that knows whether it still is."""
+    """Row C11 (bus): no delay, five minutes until it listens, a liveness that knows whether JetStream is enabled."""
     startup, liveness = container["startupProbe"], container["livenessProbe"]
     assert startup.pop("periodSeconds") * startup["failureThreshold"] == 300
     startup["failureThreshold"] = 30
-    assert startup["httpGet"]["path"] == liveness["httpGet"]["path"] == "/healthz?js-enabled-only=true"
-    startup["httpGet"]["path"] = "/healthz"
+    assert startup.pop("tcpSocket") == {"port": 4222}
+    startup["httpGet"] = {"path": "/healthz", "port": 8222}
+    assert liveness["httpGet"]["path"] == "/healthz?js-enabled-only=true"
     liveness["httpGet"]["path"], liveness["periodSeconds"] = "/", 30
     assert container["readinessProbe"]["periodSeconds"] == 2
     container["readinessProbe"]["periodSeconds"] = 5
