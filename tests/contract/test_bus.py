@@ -34,7 +34,7 @@ async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
 
 async def take(deliveries: Any, count: int) -> list[Delivery]:
     taken: list[Delivery] = []
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         while len(taken) < count:
             taken += await deliveries.next_batch(count - len(taken))
     return taken
@@ -46,7 +46,7 @@ def ids(taken: list[Delivery]) -> list[str]:
 
 async def patient(publish: Callable[[], Any]) -> Any:
     """Publish again until the bus is back."""
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         while True:
             try:
                 return await publish()
@@ -173,10 +173,9 @@ async def test_events_delivered_into_a_cut_connection_come_in_order_before_newer
 async def test_cutting_again_and_again_under_load_loses_and_repeats_nothing(world: Any) -> None:
     reader: Bus = await world.bus()
     writer: Bus = await world.bus()
-    stop = asyncio.Event()
 
     async def cutting() -> None:
-        while not stop.is_set():
+        for _ in range(40):  # not for ever: a slow machine would never be connected long enough
             await world.cut(reader)
             await asyncio.sleep(0.02)
             await world.mend(reader)
@@ -188,8 +187,8 @@ async def test_cutting_again_and_again_under_load_loses_and_repeats_nothing(worl
             await asyncio.gather(*(writer.publish(event(number)) for number in batch))
             await asyncio.sleep(0.02)
         taken = await take(deliveries, 2000)
-        stop.set()
-        await cutter
+        cutter.cancel()
+        await asyncio.wait({cutter})
     assert [delivery.position.sequence for delivery in taken] == list(range(1, 2001))
 
 
@@ -321,7 +320,7 @@ async def test_an_owner_past_its_deadline_may_start_nothing_and_its_successor_ta
     first, second = await world.bus(), await world.bus()
     mine, theirs = await first.session(), await second.session()
     loop = asyncio.get_running_loop()
-    async with asyncio.timeout(15), mine.own("sensor") as lease:
+    async with asyncio.timeout(60), mine.own("sensor") as lease:
         cut = loop.time()
         await world.cut(first)
         async with theirs.own("sensor") as successor:

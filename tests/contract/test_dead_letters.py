@@ -269,7 +269,7 @@ async def test_a_bus_that_was_wiped_has_no_letters_and_takes_new_ones(world: Any
 
 
 async def patiently(store: DeadLetters, one: DeadLetter) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             try:
                 return await store.add(one)
@@ -387,7 +387,7 @@ async def test_a_redrive_is_an_event_of_the_trigger_alone_and_published_twice_it
             await bus.publish(dead_letters.redrive_event(one))
         await bus.publish(dead_letters.redrive_event(replace(one, id="2")))
         taken: list[Any] = []
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while len(taken) < 2:
                 taken += await deliveries.next_batch()
     orders = [dead_letters.redriven(delivery.event) for delivery in taken]

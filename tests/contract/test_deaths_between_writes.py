@@ -159,7 +159,7 @@ async def live(bus: MemoryBus, writes: Writes, line: dict[str, Any]) -> Life:
             await asyncio.sleep(0.001)
 
     watching, dying = asyncio.ensure_future(watch()), asyncio.ensure_future(writes.dead.wait())
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await asyncio.wait({watching, dying}, return_when=asyncio.FIRST_COMPLETED)
     over.set()
     await watching

@@ -266,7 +266,7 @@ class SpdyClient:
         await self.open(number + 2, "data", port, str(number))
 
     async def read_until(self, *streams: int) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not self.ended >= set(streams):
                 message = await self._socket.receive_bytes()
                 for frame in self._decoder.feed(message):

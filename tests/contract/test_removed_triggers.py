@@ -72,7 +72,7 @@ async def position(bus: Any, trigger: str) -> int:
 
 
 async def at(bus: Any, trigger: str, sequence: int) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while await position(bus, trigger) != sequence:
             await asyncio.sleep(0.01)
 
@@ -108,7 +108,7 @@ async def test_a_removed_triggers_state_goes_and_that_of_the_others_stays(world:
     # `wrong-later` is not among those that run; it is still one of the Sensor's.
     stays = since(**{"a": "2020-01-01T00:00:00Z", "wrong-later": "2020-01-01T00:00:00Z"})
     second = Pod(bus, sensor("a"), stays)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while any(key.startswith(subjects.key("sensor", "s", "a.b c")) for key in await keys(bus)):
             await asyncio.sleep(0.01)
     assert await position(bus, "a") == await position(bus, "wrong-later") == 1
@@ -166,12 +166,12 @@ async def test_on_an_interest_stream_the_consumers_of_a_removed_trigger_go(tmp_p
         # A Sensor that is deleted tells nobody: its consumers end by themselves, long after it might have come back.
         assert [one["config"]["inactive_threshold"] for one in listed["consumers"]] == [7 * 86400 * 10**9] * 2
         second = Pod(bus, sensor("stays"), since(stays="2020-01-01T00:00:00Z"))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while len((await api.call(link, "CONSUMER.NAMES.default", {"offset": 0}))["consumers"]) != 1:
                 await asyncio.sleep(0.01)
         await publish(bus, 1)
         await at(bus, "stays", 1)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while (await api.call(link, "STREAM.INFO.default"))["state"]["messages"]:
                 await asyncio.sleep(0.01)  # nobody pins it
         await second.stop()

@@ -54,7 +54,7 @@ async def test_sns(tmp_path: Path, moto: Aws) -> None:
                 return [one["Endpoint"] for one in sns.list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]]
 
             await run.says("Eventing server started", 30)
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 while not await asyncio.to_thread(subscribed):
                     await asyncio.sleep(0.05)
             for text in ("the disk is full", "so is the other"):

@@ -92,7 +92,7 @@ async def test_stopping_ends_the_wait(world: World, bus: JetStreamBus) -> None:
     working = asyncio.create_task(argo.work("orders"))
     ours = life(bus, argo)
     await until(lambda: ours.waits)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await ours.stop()
     working.cancel()
     argo.kill()
@@ -320,7 +320,7 @@ async def test_on_an_interest_stream_their_durables_go_once_ours_stands(world: W
     other = await world.argo(dependency("else"), trigger="other")
     await publish(interest, "a3", name="a")
     await acted(ours, "a1", "a2", "b0", "a3")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while await messages(other):  # our acks are lazy
             await asyncio.sleep(0.05)
     await ours.stop()

@@ -93,7 +93,7 @@ async def test_changed_users_hold_without_a_restart(server: GeneratedServer) -> 
     auth = server.directory / "auth.conf"
     auth.write_text(auth.read_text().replace(found.password, "anotherPassword"))
     server.reload()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await link.closed
     with pytest.raises(Unavailable):
         await Link.open(found, "test")

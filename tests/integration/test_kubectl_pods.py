@@ -78,7 +78,7 @@ async def test_logs(kubectl: Kubectl) -> None:
 async def test_followed_logs(kubectl: Kubectl) -> None:
     process = await kubectl.start("logs", "-f", "p")
     assert process.stdout is not None
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         lines = [await process.stdout.readline() for _ in range(4)]
     process.kill()
     await process.wait()
@@ -134,7 +134,7 @@ async def test_ports_are_forwarded(kubectl: Kubectl, kubelet: StandInKubelet) ->
     process = await kubectl.start("port-forward", "pod/p", ":80", ":81")
     try:
         assert process.stdout is not None
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             lines = [(await process.stdout.readline()).decode() for _ in range(4)]
         local = {
             int(match[2]): int(match[1]) for line in lines if (match := re.search(r"127.0.0.1:(\d+) -> (\d+)", line))
@@ -154,5 +154,5 @@ async def test_ports_are_forwarded(kubectl: Kubectl, kubelet: StandInKubelet) ->
 
 
 async def fetch(session: aiohttp.ClientSession, port: int) -> bytes:
-    async with asyncio.timeout(20), session.get(f"http://127.0.0.1:{port}/") as answer:
+    async with asyncio.timeout(60), session.get(f"http://127.0.0.1:{port}/") as answer:
         return await answer.read()

@@ -66,7 +66,7 @@ class World:
 
     async def becomes(self, visible: int, hidden: int) -> None:
         names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while True:
                 found = await asyncio.to_thread(self.sqs.get_queue_attributes, QueueUrl=self.url, AttributeNames=names)
                 if [int(found["Attributes"][name]) for name in names] == [visible, hidden]:

@@ -346,7 +346,7 @@ async def test_a_subscription_that_is_removed_is_made_again(world: World, monkey
     endpoints = partial(world.sns.list_subscriptions_by_topic, TopicArn=world.topic)
     async with world.listening():
         for _ in range(2):
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 while not (found := (await asyncio.to_thread(endpoints))["Subscriptions"]):
                     await asyncio.sleep(0.05)
             await asyncio.to_thread(world.sns.unsubscribe, SubscriptionArn=found[0]["SubscriptionArn"])

@@ -164,7 +164,7 @@ class Connection:
         return await self.answer(bodiless=raw.startswith(b"HEAD "))
 
     async def answer(self, *, bodiless: bool = False) -> Reply:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             head = (await self.reader.readuntil(b"\r\n\r\n")).decode()
             status, *lines = head.rstrip("\r\n").split("\r\n")
             headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
@@ -173,7 +173,7 @@ class Connection:
 
     async def closed(self) -> bool:
         """Whether the server ends the connection."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             with suppress(ConnectionResetError):
                 return await self.reader.read() == b""
             return True

@@ -35,7 +35,7 @@ async def holder(api: MemoryKube, home: str) -> str | None:
 
 
 async def held(api: MemoryKube, home: str, who: str | None) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while await holder(api, home) != who:
             await asyncio.sleep(0.01)
 
@@ -45,7 +45,7 @@ async def following(api: MemoryKube) -> AsyncIterator[Leases]:
     leases = Leases(api, Log("test"), times=TIMES)
     task = asyncio.create_task(leases.run())
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await leases.synced()
         yield leases
     finally:

@@ -114,7 +114,7 @@ async def copies(kube: BreakingKube, space: str) -> list[str]:
 
 
 async def has(kube: BreakingKube, space: str, *names: str) -> None:
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         while await copies(kube, space) != list(names):
             await asyncio.sleep(0.02)
 

@@ -210,7 +210,7 @@ async def test_aio_objects_and_watch(api: Any, namespace: str) -> None:
                 if event["type"] == "DELETED":
                     return
 
-    async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
         tasks.create_task(follow())
         await core.create_namespaced_config_map(namespace, config_map("a"))
         patched = await core.patch_namespaced_config_map("a", namespace, {"data": {"k": "2"}})
@@ -281,7 +281,7 @@ async def test_kr8s_scale_wait_and_watch(kr: Any, namespace: str) -> None:
     web = await Kr8sDeployment(deployment(), namespace=namespace, api=kr)
     await web.create()
     await web.patch({"status": {"conditions": [{"type": "Tested", "status": "True"}]}}, subresource="status")
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await web.wait("condition=Tested")
         async with aclosing(kr.watch("deployments", namespace=namespace)) as changes:
             kind, seen = await anext(changes)
@@ -341,10 +341,10 @@ async def test_lightkube_workloads_and_waiting(light: lightkube.AsyncClient) -> 
     assert found.spec.replicas == 3
     status = {"status": {"conditions": [{"type": "Tested", "status": "True"}]}}
     await light.patch(Deployment.Status, "web", status, patch_type=PatchType.MERGE)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         waited = await light.wait(Deployment, "web", for_conditions=["Tested"])
     assert waited.metadata is not None
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         async with aclosing(light.watch(Deployment, resource_version="0")) as changes:
             kind, seen = await anext(changes)
     assert (kind, seen.metadata and seen.metadata.name) == ("ADDED", "web")
