@@ -174,7 +174,7 @@ async def test_a_worker_that_is_killed_under_load_comes_back_and_nothing_accepte
                 metrics = await run.metrics()
                 assert metrics[SENT] >= counted, "a counter went down"
                 counted = metrics[SENT]
-        assert longest < 0.3, f"refused for {longest:.2f} s"
+        assert longest < 1, f"refused for {longest:.2f} s"  # another one takes longer to start
         await until_listening(run, 2)
         assert (await run.metrics())[DEATHS] == 3 * rounds
         assert run.said("A worker ended; it is started again")[0]["reason"] == "it was killed by signal 9 (Killed)"

@@ -272,8 +272,10 @@ async def test_order_is_kept_in_each_group_of_a_fifo_queue(world: World) -> None
                 raise Unavailable("away")
             await super().emit(data, id=id)
 
-    async with world.listening(Shaky(), queue="orders.fifo", jsonBody=True, receivers=3) as source:
-        found = await source.received(24, 30)
+    world.front.polls = asyncio.Semaphore(1)
+    more = {"queue": "orders.fifo", "jsonBody": True, "receivers": 3, "waitTimeSeconds": 1}
+    async with world.listening(Shaky(), **more) as source:
+        found = await source.received(24, 90)
         numbers = [one["body"] for one in found]
         assert len(numbers) == 24
         assert [number for number in numbers if numbers.count(number) != 2] == []

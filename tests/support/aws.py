@@ -49,11 +49,14 @@ class Aws:
 
 @contextmanager
 def aws() -> Iterator[Aws]:
+    """A server without anything on it: what servers before it made would still be there, as it is this process's."""
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
     try:
-        yield Aws(f"{host}:{port}")
+        made = Aws(f"{host}:{port}")
+        made.reset()
+        yield made
     finally:
         server.stop()

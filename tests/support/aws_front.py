@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -51,6 +52,8 @@ class Front:
     files: dict[str, web.Response | bytes] = field(default_factory=dict)
     """What a GET of a path gets."""
     fetched: list[str] = field(default_factory=list)
+    polls: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(100))
+    """How many ReceiveMessage at once: moto hands messages of one group to two that come together."""
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -75,6 +78,7 @@ class Front:
             return answer
         headers = {name: value for name, value in request.headers.items() if name.lower() != "host"}
         async with (
+            self.polls if action == "ReceiveMessage" else contextlib.nullcontext(),
             aiohttp.ClientSession() as session,
             session.post(f"{self.behind}{request.path_qs}", data=raw, headers=headers) as answered,
         ):
