@@ -307,7 +307,7 @@ async def test_an_event_that_ended_five_owners_is_given_up_and_the_others_go_on(
         pipe = Deadly("50")
         life = Life(await world.bus(), pipe=pipe, **line)
         dying = asyncio.ensure_future(pipe.died.wait())
-        done = asyncio.ensure_future(applied(bus, 100, seconds=10))
+        done = asyncio.ensure_future(applied(bus, 100, seconds=30))
         await asyncio.wait({dying, done}, return_when=asyncio.FIRST_COMPLETED)
         for waiter in (dying, done):
             waiter.cancel()

@@ -217,7 +217,7 @@ async def test_a_folder_that_is_not_there_yet(here: Watching, polling: bool) -> 
     await until(lambda: "there is no folder" in str(here.member.readiness.reasons))
     here.folder.mkdir()
     (here.folder / "early").touch()
-    await until(lambda: here.member.number("event_service_running_total", None) == 1, 20)
+    await until(lambda: here.member.number("event_service_running_total", None) == 1, 60)
     (here.folder / "one").touch()
     await here.see(("CREATE", "one"))
     task.cancel()

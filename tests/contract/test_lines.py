@@ -99,10 +99,10 @@ async def test_a_head_is_written_soon_after_few_firings_while_the_next_action_ru
     await until(lambda: "0" in life.action.running)
     life.action.finish("0")
     await until(lambda: "1" in life.action.running)
-    await applied(bus, 1, seconds=1)
+    await applied(bus, 1, seconds=10)
     life.action.holding = False
     life.action.finish("1")
-    await applied(bus, 3, seconds=1)
+    await applied(bus, 3, seconds=10)
     await life.stop()
 
 
@@ -337,7 +337,7 @@ async def test_over_deaths_at_any_action_at_most_once_is_never_twice(bus: Memory
 async def test_a_stretch_without_a_firing_is_written_after_a_second(bus: MemoryBus) -> None:
     life = Life(bus, at_least_once=False, pipe=pipeline("a", dependency("a", **only("kind", "good"))))
     await publish(bus, *range(10), name="a")
-    await applied(bus, 10, seconds=3)
+    await applied(bus, 10, seconds=10)
     await life.stop()
     assert life.action.started == []
 

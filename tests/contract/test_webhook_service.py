@@ -173,7 +173,7 @@ async def running(kube: MemoryKube, grace: float = 2.0) -> AsyncIterator[Running
     one = Running(kube, free_port(), grace)
     task = asyncio.create_task(one.webhook.run())
     try:
-        await until(lambda: task.done() or not one.process.readiness.reasons, 20)
+        await until(lambda: task.done() or not one.process.readiness.reasons, 60)
         yield one
     finally:
         one.process.stopping.set()
@@ -270,14 +270,14 @@ async def test_it_is_ready_only_once_the_api_server_knows_it() -> None:
     one = Running(kube, free_port())
     task = asyncio.create_task(one.webhook.run())
     try:
-        await until(lambda: kube.asked > 1, 20)
+        await until(lambda: kube.asked > 1, 60)
         assert one.process.readiness.reasons
         kube.is_away = False
-        await until(lambda: not one.process.readiness.reasons, 20)
+        await until(lambda: not one.process.readiness.reasons, 60)
         assert (await one.post(review(GOOD_BUS)))[0] == 200
         kube.is_away = True  # what it serves, it goes on serving
         asked = kube.asked
-        await until(lambda: kube.asked > asked, 20)
+        await until(lambda: kube.asked > asked, 60)
         assert not one.process.readiness.reasons
     finally:
         one.process.stopping.set()
@@ -288,7 +288,7 @@ async def test_a_stop_answers_what_runs_and_is_told_to_probes() -> None:
     kube = await cluster()
     async with running(kube, grace=5) as one:
         one.process.stopping.set()
-        await until(lambda: bool(one.process.readiness.reasons), 20)
+        await until(lambda: bool(one.process.readiness.reasons), 60)
         assert (await one.post(review(GOOD_BUS)))[0] == 200
 
 

@@ -71,7 +71,7 @@ async def test_webhook_workflow(tmp_path: Path) -> None:
 async def test_schedule(tmp_path: Path) -> None:
     folder = copied(tmp_path, "schedule", ("interval: 10s", "interval: 1s"))
     async with keryx(tmp_path, *started(tmp_path, folder)) as run:
-        await until(lambda: len([line for line in run.lines if line.get("triggerType") == "Log"]) >= 2, 15)
+        await until(lambda: len([line for line in run.lines if line.get("triggerType") == "Log"]) >= 2, 60)
         assert await run.stop() == 0
 
 

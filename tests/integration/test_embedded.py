@@ -320,7 +320,7 @@ async def test_the_server_dies_with_a_killed_keryx(tmp_path: Path, loop: str) ->
     async with another_keryx(tmp_path, loop) as (keryx, pid):
         assert is_alive(pid)
         os.kill(keryx, signal.SIGKILL)
-        await eventually(lambda: not is_alive(pid), 2)
+        await eventually(lambda: not is_alive(pid))
     async with EmbeddedServer(tmp_path) as server:
         assert is_alive(server.pid)
 

@@ -266,12 +266,12 @@ async def test_a_bucket_that_is_deleted_and_made_again_is_listened_to(world: Wor
         await world.connected()
         world.server.buckets.clear()
         world.server.cut()
-        await until(lambda: any("NoSuchBucket" in one for one in member.readiness.reasons.values()), 20)
+        await until(lambda: any("NoSuchBucket" in one for one in member.readiness.reasons.values()), 60)
         asked = world.server.asked
         await asyncio.sleep(0.5)
         assert world.server.asked - asked < 6, "a hot loop"
         world.server.buckets.add("input")
-        await until(lambda: world.server.listeners, 20)
+        await until(lambda: world.server.listeners, 60)
         world.server.tell(told("a"))
         await until(lambda: member.number("events_sent_total") == 1)
 
@@ -281,9 +281,9 @@ async def test_revoked_keys_are_read_anew(world: World) -> None:
     member.shared.clients.credentials = Credentials((world.root,))
     write_secret(world.root, "id", "gone")
     async with member.running(minio={"ev": world.spec()}):
-        await until(lambda: any("InvalidAccessKeyId" in one for one in member.readiness.reasons.values()), 20)
+        await until(lambda: any("InvalidAccessKeyId" in one for one in member.readiness.reasons.values()), 60)
         write_secret(world.root, "id", "ada")
-        await until(lambda: world.server.listeners, 20)
+        await until(lambda: world.server.listeners, 60)
 
 
 async def test_what_is_no_minio_server_is_said(world: World) -> None:

@@ -369,5 +369,5 @@ async def test_no_thread_is_left(world: World) -> None:
     async with world.listening() as source:
         await until(lambda: world.front.counts["StreamingPull"])
         assert names() - before
-    await until(lambda: not names() - before, 5)
+    await until(lambda: not names() - before)
     assert source.task.cancelled()

@@ -150,9 +150,9 @@ async def test_several_replicas_publish_once(world: World) -> None:
     spec = {"ev": world.spec(poll={"existing": True})}
     async with members[1].running(s3=spec):
         async with members[0].running(s3=spec):
-            await until(lambda: len(events(world.broker)) == 2, 20)
+            await until(lambda: len(events(world.broker)) == 2, 60)
         world.put("c")
-        await until(lambda: len(events(world.broker)) == 3, 20)
+        await until(lambda: len(events(world.broker)) == 3, 60)
         await world.looked()
     found = [json.loads(event.data or b"")["object"]["key"] for event in events(world.broker)]
     assert sorted(found) == ["a", "b", "c"]
@@ -199,8 +199,8 @@ async def test_a_bucket_that_is_gone_does_not_keep_the_others_away(world: World)
     async with member.running(s3={"ev": spec}):
         world.put("a")
         world.put("b", bucket="other")
-        await until(lambda: len(events(world.broker)) == 2, 20)
-        await until(lambda: any("NoSuchBucket" in one for one in member.readiness.reasons.values()), 20)
+        await until(lambda: len(events(world.broker)) == 2, 60)
+        await until(lambda: any("NoSuchBucket" in one for one in member.readiness.reasons.values()), 60)
         world.make("gone")
         world.put("c", bucket="gone")
         await until(lambda: len(events(world.broker)) == 3, 60)

@@ -365,7 +365,7 @@ async def test_what_s3_is_too_busy_to_say_is_waited_for(world: World) -> None:
     put = world.put("a")
     world.send({"Records": [s3_record("a", eTag=put["ETag"].strip('"'))]})
     async with world.listening(object=ALL) as source:
-        [found] = await source.received(1, 20)
+        [found] = await source.received(1, 60)
     assert found["object"]["content"] == {"text": "x"}
 
 
@@ -381,11 +381,11 @@ async def test_revoked_keys_are_read_anew_without_a_restart_of_the_process(world
     member = Member(MemoryBroker())
     member.shared.clients.credentials = Credentials((world.root,))
     async with member.running(s3={"ev": world.spec(**CREATE)}):
-        await until(lambda: any("InvalidAccessKeyId" in one for one in member.readiness.reasons.values()), 20)
+        await until(lambda: any("InvalidAccessKeyId" in one for one in member.readiness.reasons.values()), 60)
         write_secret(world.root, "id", "grace")
         await until(lambda: world.notified(), 30)
         await asyncio.to_thread(world.put, "a")
-        await until(lambda: member.number("events_sent_total") == 1, 20)
+        await until(lambda: member.number("events_sent_total") == 1, 60)
 
 
 async def test_a_deleted_queue_is_read_again_once_it_is_there(world: World) -> None:
@@ -394,7 +394,7 @@ async def test_a_deleted_queue_is_read_again_once_it_is_there(world: World) -> N
     async with member.running(s3={"ev": world.spec()}):
         await until(lambda: not member.readiness.reasons.get("event source ns/src ev"))
         world.sqs.delete_queue(QueueUrl=world.url)
-        await until(lambda: any("Queue" in one for one in member.readiness.reasons.values()), 20)
+        await until(lambda: any("Queue" in one for one in member.readiness.reasons.values()), 60)
         world.url = str(world.sqs.create_queue(QueueName="uploads")["QueueUrl"])
         world.send({"Records": [s3_record("a")]})
         await until(lambda: member.number("events_sent_total") == 1, 30)

@@ -385,11 +385,11 @@ async def test_a_service_that_is_away_keeps_the_endpoint_open(world: World) -> N
 
     world.front.answer = answer
     async with world.listening() as source:
-        await until(lambda: any("Cannot subscribe" in one for one in source.said), 20)
+        await until(lambda: any("Cannot subscribe" in one for one in source.said), 60)
         assert (await world.post(world.message()))[0] == 200
         assert len(await source.received(1)) == 1
         world.front.answer = answering("none")
-        await until(lambda: any("Subscribed to the topic" in one for one in source.said), 20)
+        await until(lambda: any("Subscribed to the topic" in one for one in source.said), 60)
 
 
 # ---- validation

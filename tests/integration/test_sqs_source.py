@@ -184,7 +184,7 @@ async def test_messages_are_held_and_kept_from_others_while_the_bus_is_away(worl
         await asyncio.sleep(5)  # more than two of their time-outs
         assert await asyncio.to_thread(world.counts) == (0, 2)
         bus.error = None
-        await source.received(2, 15)
+        await source.received(2, 60)
         await world.becomes(0, 0)
         assert world.front.counts["ChangeMessageVisibilityBatch"] >= 4
         assert len(bus.ids) == 2
@@ -323,10 +323,10 @@ async def test_what_expired_is_renewed_without_a_restart_of_the_process(world: W
     member = Member(MemoryBroker())
     member.shared.clients.credentials = Credentials((world.root,))
     async with member.running(sqs={"ev": world.spec()}):
-        await until(lambda: any(code in reason for reason in member.readiness.reasons.values()), 20)
+        await until(lambda: any(code in reason for reason in member.readiness.reasons.values()), 60)
         write_secret(world.root, "id", "grace")
         ids = world.send("1")
-        await until(lambda: member.number("events_sent_total") == 1, 20)
+        await until(lambda: member.number("events_sent_total") == 1, 60)
         assert member.bus.health is not None
     await world.becomes(0, 0)
     assert len(ids) == 1
@@ -409,13 +409,13 @@ async def test_a_deleted_queue_is_read_again_once_it_is_there(world: World) -> N
     async with member.running(sqs={"ev": world.spec()}):
         await until(lambda: not member.readiness.reasons.get("event source ns/src ev"))
         await asyncio.to_thread(world.sqs.delete_queue, QueueUrl=world.url)
-        await until(lambda: any("QueueDoesNotExist" in one for one in member.readiness.reasons.values()), 20)
+        await until(lambda: any("QueueDoesNotExist" in one for one in member.readiness.reasons.values()), 60)
         calls = len(world.front.calls)
         await asyncio.sleep(1)
         assert len(world.front.calls) - calls < 6, "a hot loop"
         world.make("orders")
         world.send("1")
-        await until(lambda: member.number("events_sent_total") == 1, 20)
+        await until(lambda: member.number("events_sent_total") == 1, 60)
 
 
 async def test_a_delete_that_fails_is_repeated_and_one_that_is_refused_is_said(world: World) -> None:

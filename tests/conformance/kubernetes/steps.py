@@ -126,7 +126,7 @@ class Exchange:
         return await self._repeated(step, until) if until else (await self._request(step))[0]
 
     async def _of_watch(self, watch: Watch, count: int) -> Answer:
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 30
         while len(self._shown(watch.events)) < watch.read + count and time.monotonic() < deadline:
             await asyncio.sleep(0.02)
         await asyncio.sleep(_SETTLE)

@@ -177,7 +177,7 @@ async def test_a_leader_that_ends_gives_way_at_once_and_one_that_is_cut_off_in_t
             await until(lambda: leaders == ["a"])
             b.kube.away = None
         async with beside(c.run()):
-            await until(lambda: leaders and leaders[0] in "bc", 2)
+            await until(lambda: leaders and leaders[0] in "bc", 10)
     assert leaders == []
 
 

@@ -135,7 +135,7 @@ async def test_one_of_two_works_and_the_other_takes_over_when_it_ends(
                 {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "no"}}, namespace=space
             )
         first.process.stopping.set()
-        await until(second.leads, 5)
+        await until(second.leads, 60)
         await create(kube, space, "y")
         await has(kube, space, "x", "y")
         assert sorted(set(second.seen)) == ["x", "y"]
