@@ -6,7 +6,8 @@ import asyncio
 from typing import Any
 
 from sensors.base import Firing
-from sensors.lines.base import SAVE_SECONDS, Line, Parts, Stopped, needs_settling, this_task
+from sensors.decision import Decision
+from sensors.lines.base import FLUSH_SECONDS, SAVE_SECONDS, Line, Parts, Stopped, needs_settling, this_task
 
 SAVE_FIRINGS = 32
 
@@ -70,9 +71,21 @@ class AtLeastOnceLine(Line):
         finally:
             self._acting = None
         if needs_settling(firing, end):
-            # Stopped while the store is away: not remembered, so the next owner repeats it.
-            await self._unless_stopped(self._letters.settle(firing, end))
+            await self._settle(firing, end)
         self._report_firing(firing, end)
+
+    async def _settle(self, firing: Firing, end: Decision) -> None:
+        """Keep what failed for good. At a stop the store has a moment for it: else the next owner would repeat it."""
+        settling = asyncio.ensure_future(self._letters.settle(firing, end))
+        try:
+            await self._unless_stopped(asyncio.wait({settling}))
+        except Stopped:
+            await asyncio.wait({settling}, timeout=FLUSH_SECONDS)
+            if not settling.done():
+                raise
+        finally:
+            settling.cancel()
+        settling.result()
 
     def stop(self) -> None:
         super().stop()

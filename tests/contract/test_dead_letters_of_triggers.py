@@ -219,6 +219,23 @@ async def test_while_the_store_is_away_the_checkpoint_does_not_move(bus: MemoryB
 
 
 @LINES
+async def test_what_fails_for_good_during_a_stop_is_kept_and_not_repeated(bus: MemoryBus, line: dict[str, Any]) -> None:
+    first = Life(bus, holding=True, **line)
+    first.action.failing = lambda _firing: True
+    await publish(bus, 0)
+    await until(lambda: "0" in first.action.running)
+    first.runner.stop()
+    first.action.finish("0")
+    await first.stop()
+    assert [dict(letter.sequences) for letter in await letters(bus)] == [{"orders": 1}]
+    second = Life(bus, **line)
+    await publish(bus, 1)
+    await until(lambda: second.action.finished == ["1"])
+    assert second.action.started == ["1"]
+    await second.stop()
+
+
+@LINES
 async def test_kept_again_after_a_crash_it_is_there_once(bus: MemoryBus, line: dict[str, Any]) -> None:
     await publish(bus, 0)
     first = Life(bus, **line)
