@@ -21,7 +21,6 @@ from events.kube.api import KubeApi, KubeError, Object
 from events.kube.applying import Applier
 from events.kube.controller import Controller
 from events.kube.informer import Informers
-from events.kube.memory import MemoryKube
 from events.kube.pods import PodSettings
 from events.kube.recording import Recorder
 from events.kube.reports import Ask, Reports
@@ -57,11 +56,6 @@ class World:
     def __init__(self, kube: BreakingKube, namespace: str) -> None:
         self.kube, self.namespace = kube, namespace
         self.now = datetime(2026, 7, 2, 12, tzinfo=UTC)
-
-    @property
-    def is_strict(self) -> bool:
-        """Whether definitions refuse what has another type; those of Argo Events keep it."""
-        return not isinstance(self.kube.kube, MemoryKube)
 
     @asynccontextmanager
     async def controllers(self, ask: Ask | None = None) -> AsyncIterator[None]:

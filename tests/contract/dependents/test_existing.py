@@ -13,6 +13,8 @@ from events.kube.api import KubeError, Object
 from events.kube.objects import copied
 from sensors import stored
 
+ON_A_SERVER = pytest.mark.parametrize("world", ["server"], indirect=True)
+"""The API in memory collects nothing, and gives no addresses."""
 FIXED = {"controller": "sensor-controller", "sensor-name": "one", "owner-name": "one"}
 
 
@@ -76,9 +78,8 @@ async def test_what_argo_events_made_is_taken_over_under_its_name(world: World) 
         assert await world.get("ConfigMap", "one-sensor-abcde", "v1")
 
 
+@ON_A_SERVER
 async def test_when_objects_are_deleted_nothing_of_theirs_remains(world: World) -> None:
-    if not world.is_strict:
-        pytest.skip("the API in memory collects nothing")
     await world.bus()
     await world.sensor()
     await world.source(service={"ports": [{"port": 80}]})
@@ -140,9 +141,8 @@ async def test_a_service_that_is_somebody_elses_is_left_alone_and_said(world: Wo
     assert found["spec"]["ports"][0]["port"] == 5
 
 
+@ON_A_SERVER
 async def test_a_services_address_makes_it_anew(world: World) -> None:
-    if not world.is_strict:
-        pytest.skip("the API in memory has no addresses")
     await world.bus()
     await world.source(service={"ports": [{"port": 80}]})
     async with world.controllers():

@@ -14,6 +14,8 @@ from events.kube.applying import FIELD_MANAGER, HASH, Applier, differences
 from events.kube.informer import without_notes
 from events.kube.memory import MemoryKube
 
+ON_A_SERVER = pytest.mark.parametrize("kube", ["server"], indirect=True)
+"""Fields have no owners in memory."""
 DEPLOYMENT = Resource("apps", "v1", "deployments", "Deployment", namespaced=True)
 LABELS = {"sensor-name": "orders"}
 
@@ -85,9 +87,8 @@ async def test_a_drift_is_corrected_and_a_fight_is_not_taken_up(kube: BreakingKu
     assert (await live(kube, space))["spec"]["replicas"] == 1, "what we want to change is always written"
 
 
+@ON_A_SERVER
 async def test_what_others_add_stays_and_what_we_drop_goes(kube: BreakingKube, space: str) -> None:
-    if isinstance(kube.kube, MemoryKube):
-        pytest.skip("fields have no owners in memory")
     applier = Applier(kube)
     await applier.apply(deployment(space, workingDir="/tmp"), None)
     sidecar = {"spec": {"template": {"spec": {"containers": [{"name": "mesh", "image": "mesh:1"}]}}}}
@@ -104,9 +105,8 @@ async def test_what_others_add_stays_and_what_we_drop_goes(kube: BreakingKube, s
     assert found["metadata"]["labels"] == LABELS | {"team": "blue"}
 
 
+@ON_A_SERVER
 async def test_what_argo_events_made_is_taken_over_whole(kube: BreakingKube, space: str) -> None:
-    if isinstance(kube.kube, MemoryKube):
-        pytest.skip("fields have no owners in memory")
     theirs = deployment(space, env=[{"name": "SENSOR_OBJECT", "value": "e30="}, {"name": "A", "value": "0"}])
     theirs["metadata"]["annotations"] = {HASH: "1234567890"}
     made = await kube.kube.patch(  # an update by their name is what their client makes of it
